@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// GGUF v3, strict: bytes <-> metadata and tensor infos. Knows sizes of types, not their meaning (that is dense.h and
-// ternary/codec.h). parse() is pure and is what the fuzzer drives; Weights::open (weights.h) maps the file.
-// Source: FORMATS.md A.1 (container, every refusal), A.2 (type ids, clashes resolved by byte span).
+// GGUF v3, strict: bytes <-> metadata and tensor infos. Knows sizes of types, not their meaning (that is
+// dense.h and ternary/codec.h). parse() is pure and is what the fuzzer drives; Weights::open (weights.h) maps
+// the file. Source: FORMATS.md A.1 (container, every refusal), A.2 (type ids, clashes resolved by byte span).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -18,20 +20,47 @@
 
 namespace tern {
 
-/// Value type ids of the container (FORMATS.md A.1).
-enum class GgufType : int32_t {
-  kU8 = 0, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64,
-};
+/// Value type ids of the container, 0 to 12 (FORMATS.md A.1).
+// clang-format off
+enum class GgufType : int32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
+// clang-format on
+
+/// Limits of the container, shared by reader and writer. The first four are ggml's (FORMATS.md A.1); the
+/// counts are ours, far above any real model, so that a hostile file costs little time.
+inline constexpr uint64_t kGgufMaxKeyBytes = 65535;
+inline constexpr uint64_t kGgufMaxTensorNameBytes = 63;
+inline constexpr uint64_t kGgufMaxStringBytes = uint64_t{1} << 30;
+inline constexpr uint64_t kGgufMaxArrayCount = uint64_t{1} << 30;
+inline constexpr uint64_t kGgufMaxKeys = 65536;
+inline constexpr uint64_t kGgufMaxTensors = 131072;
+inline constexpr uint64_t kGgufDefaultAlignment = 32;
+
+/// "u32", "string"...; "?" for a value that is no type.
+std::string_view gguf_type_name(GgufType type);
+
+/// Bytes of one value of a fixed-size type; 0 for string, array and values that are no type.
+uint64_t gguf_type_bytes(GgufType type);
 
 /// An array value. Numbers stay in the file's bytes (unaligned: read by at()), strings are views into them.
 struct GgufArray {
   GgufType element_type = GgufType::kU8;
   uint64_t count = 0;
-  std::span<const std::byte> bytes;        // numeric and bool elements, little-endian, no padding; empty for strings
-  std::vector<std::string_view> strings;   // [count] for kString, borrowed from the file
+  std::span<const std::byte> bytes;       // numbers and bools, little-endian, packed; empty for strings
+  std::vector<std::string_view> strings;  // [count] for kString, borrowed from the file
+
+  /// Element `index` < count of a numeric array; T is the C++ type of element_type (uint8_t for bool).
+  template <class T>
+  T at(uint64_t index) const {
+    TERN_CHECK(sizeof(T) == gguf_type_bytes(element_type) && index < count,
+               "wrong type or index of a GGUF array");
+    T value;
+    std::memcpy(&value, bytes.data() + index * sizeof(T), sizeof(T));
+    return value;
+  }
 };
 
-/// One metadata value. Integers of every width are widened to u64/i64, floats to f64; `type` keeps what the file said.
+/// One metadata value. Integers of every width are widened to u64/i64, floats to f64; `type` keeps what the
+/// file said.
 struct GgufValue {
   GgufType type = GgufType::kU8;
   std::variant<uint64_t, int64_t, double, bool, std::string_view, GgufArray> data;
@@ -60,8 +89,9 @@ struct GgufFile {
   const GgufValue* find(std::string_view key) const;  // null where absent
   const GgufTensorInfo* find_tensor(std::string_view name) const;
 
-  // Typed look-ups: an absent key gives nullopt, a key of another type an Error naming both types.
-  Result<std::optional<uint64_t>> get_uint(std::string_view key) const;  // any unsigned or non-negative signed integer
+  // Typed look-ups: an absent key gives nullopt, a key of another type an Error naming both types. get_uint
+  // takes any unsigned or non-negative signed integer.
+  Result<std::optional<uint64_t>> get_uint(std::string_view key) const;
   Result<std::optional<double>> get_float(std::string_view key) const;
   Result<std::optional<bool>> get_bool(std::string_view key) const;
   Result<std::optional<std::string_view>> get_string(std::string_view key) const;
@@ -69,18 +99,29 @@ struct GgufFile {
 
  private:
   friend Result<GgufFile> parse_gguf(std::span<const std::byte>);
-  std::map<std::string, size_t, std::less<>> key_index_, tensor_index_;
+  Status index_names();                             // fills the two below; refuses duplicates
+  std::vector<uint32_t> key_order_, tensor_order_;  // indices in the order of the names
 };
 
-/// Parses a whole file. Every refusal of FORMATS.md A.1 is an Error with the file offset, what was expected and found.
-/// Allocates at most a small multiple of bytes.size(), whatever the header claims. The result borrows `bytes`.
+/// Parses a whole file (versions 2 and 3, which have the same layout). Every refusal of FORMATS.md A.1 is an
+/// Error with the file offset, what was expected and found. Allocates at most a small multiple of
+/// bytes.size(), whatever the header claims. The result borrows `bytes`.
 Result<GgufFile> parse_gguf(std::span<const std::byte> bytes);
 
 /// The id that GGUF gives to a dtype, or an Error where it has none (kHfU8).
 Result<int32_t> gguf_type_id(DType dtype);
 
-/// Bytes of a [rows, cols] tensor of `dtype` (whole-tensor trailers such as I2_S's 32 included, alignment not).
-/// Errors: cols not a multiple of the block, overflow of 63 bits.
+/// The dtype of an id. Id 42 gives kQ2_0_G64; only the byte span can tell it from kQ2_0_G128. Errors:
+/// kUnsupported for every id that tern does not read, with what the id means in which engine.
+Result<DType> gguf_dtype(int32_t type_id);
+
+/// `bytes` rounded up to a multiple of `alignment` (a power of two); bytes < 2^63, alignment < 2^32.
+constexpr uint64_t gguf_padded(uint64_t bytes, uint64_t alignment) {
+  return (bytes + alignment - 1) & ~(alignment - 1);
+}
+
+/// Bytes of a [rows, cols] tensor of `dtype` (whole-tensor trailers such as I2_S's 32 included, alignment
+/// not). Errors: cols not a multiple of the block, overflow of 63 bits.
 Result<uint64_t> tensor_byte_size(DType dtype, uint64_t rows, uint64_t cols);
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tensors and metadata of one model file: a mapped GGUF with its parse. Immutable; shared by whoever borrows views.
+// The tensors and metadata of one model file: a mapped GGUF with its parse. Immutable; shared by whoever
+// borrows views.
 #pragma once
 
 #include <memory>
@@ -28,7 +29,8 @@ class Weights {
   void release(const GgufTensorInfo& tensor) const { file_->release(tensor.data); }
 
  private:
-  Weights(std::shared_ptr<const MappedFile> file, GgufFile gguf) : file_(std::move(file)), gguf_(std::move(gguf)) {}
+  Weights(std::shared_ptr<const MappedFile> file, GgufFile gguf)
+      : file_(std::move(file)), gguf_(std::move(gguf)) {}
   std::shared_ptr<const MappedFile> file_;
   GgufFile gguf_;
 };

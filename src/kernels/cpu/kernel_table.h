@@ -7,7 +7,7 @@
 // rounding of a*b+c. Nothing is contracted, flushed or reassociated.
 //   sum16(n, term)  lane[l] for l = 0..15 starts at +0; for i = 0..n-1 ascending: lane[i%16] takes term i by fma;
 //                   then lane[l] += lane[l+8] (l<8), += lane[l+4] (l<4), += lane[l+2] (l<2), lane[0] += lane[1].
-//                   A tail shorter than 16 leaves the other lanes as they are (an fma of two zeros would be the same).
+//                   A tail shorter than 16 leaves the other lanes untouched (not even an fma of zeros: -0 + 0 is +0).
 //   exp_f32         core/math.h, operation by operation.
 // Threads: every function is pure but for its outputs; disjoint ranges may run at once. noexcept, no allocation.
 #pragma once

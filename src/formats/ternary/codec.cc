@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// The list of ternary codecs with the facts of each, and the checks and error texts that all of them use.
+#include "formats/ternary/codec.h"
+
+#include <array>
+#include <bit>
+
+#include "core/float16.h"
+#include "formats/ternary/layouts.h"
+
+namespace tern {
+namespace {
+
+using enum ScaleScope;
+
+// In the order of DType.
+constexpr std::array<TernaryCodec, 9> kCodecs = {{
+    // dtype, scope, group_cols, block_cols, has_scale, f16_scale, has_zero, decode, encode
+    {DType::kI2_S, kTensor, 0, 128, true, false, true, i2_s::decode, i2_s::encode},
+    {DType::kTQ1_0, kGroup, 256, 256, true, true, true, tq1_0::decode, tq1_0::encode},
+    {DType::kTQ2_0, kGroup, 256, 256, true, true, true, tq2_0::decode, tq2_0::encode},
+    {DType::kIQ1_BN, kRow, 0, 64, true, true, true, iq1_bn::decode, iq1_bn::encode},
+    {DType::kIQ2_BN, kRow, 0, 64, true, false, true, iq2_bn::decode, iq2_bn::encode},
+    {DType::kQ1_0, kGroup, 128, 128, true, true, false, q1_0::decode, q1_0::encode},
+    {DType::kQ2_0_G64, kGroup, 64, 64, true, true, true, q2_0_g64::decode, q2_0_g64::encode},
+    {DType::kQ2_0_G128, kGroup, 128, 128, true, true, true, q2_0_g128::decode, q2_0_g128::encode},
+    {DType::kHfU8, kTensor, 0, 1, false, false, true, hf_u8::decode, hf_u8::encode},
+}};
+
+}  // namespace
+
+std::span<const TernaryCodec> ternary_codecs() { return kCodecs; }
+
+const TernaryCodec* find_codec(DType dtype) {
+  for (const TernaryCodec& codec : kCodecs) {
+    if (codec.dtype == dtype) return &codec;
+  }
+  return nullptr;
+}
+
+bool fits_f16(float scale) {
+  return std::bit_cast<uint32_t>(f16_to_f32(f32_to_f16(scale))) == std::bit_cast<uint32_t>(scale);
+}
+
+Status check_size(DType dtype, uint64_t rows, uint64_t cols, uint64_t units, uint64_t unit_bytes,
+                  uint64_t trailer_bytes, uint64_t found_bytes) {
+  uint64_t weights = 0;  // must fit as well: it is the size of the trits
+  uint64_t expected = 0;
+  if (__builtin_mul_overflow(rows, cols, &weights) || __builtin_mul_overflow(units, unit_bytes, &expected) ||
+      __builtin_add_overflow(expected, trailer_bytes, &expected)) {
+    return make_error(ErrorCode::kCorrupt, "{} tensor of {} x {} weights is larger than any memory",
+                      dtype_name(dtype), rows, cols);
+  }
+  if (expected != found_bytes) {
+    return make_error(ErrorCode::kCorrupt, "{} tensor of {} x {} weights takes {} bytes, found {}",
+                      dtype_name(dtype), rows, cols, expected, found_bytes);
+  }
+  return {};
+}
+
+Status check_multiple(DType dtype, const char* what, uint64_t size, uint64_t multiple) {
+  if (size % multiple == 0) return {};
+  return make_error(ErrorCode::kUnsupported, "{} needs a number of {} that {} divides, found {}", dtype_name(dtype),
+                    what, multiple, size);
+}
+
+Status check_trits(DType dtype, const int8_t* trits, uint64_t rows, uint64_t cols, TritRange range) {
+  for (uint64_t i = 0; i < rows * cols; ++i) {
+    const int8_t t = trits[i];
+    if (t >= range.lowest && t <= range.highest && (range.has_zero || t != 0)) continue;
+    return make_error(ErrorCode::kUnsupported, "{} holds weights {} {} +{}, found {} at row {}, column {}",
+                      dtype_name(dtype), range.lowest, range.has_zero ? "to" : "and", range.highest, t, i / cols,
+                      i % cols);
+  }
+  return {};
+}
+
+Error undefined_byte(DType dtype, uint64_t offset, uint8_t value) {
+  return make_error(ErrorCode::kCorrupt,
+                    "byte {} of the {} tensor is 0x{:02x}, which stands for no weights: the file is damaged or has "
+                    "another layout",
+                    offset, dtype_name(dtype), value);
+}
+
+Error scale_not_f16(DType dtype, float scale, uint64_t index) {
+  return make_error(ErrorCode::kUnsupported,
+                    "{} stores scales as f16, which cannot hold {} (scale {}) exactly: keep 1.0 here and the value "
+                    "in an f32 .scale tensor",
+                    dtype_name(dtype), scale, index);
+}
+
+}  // namespace tern

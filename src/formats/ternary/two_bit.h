@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The motif of I2_S, TQ2_0, IQ2_BN and HF uint8: one two-bit field of consecutive bytes holds consecutive trits as
+// codes 0, 1, 2 = -1, 0, +1; code 3 is undefined. The layouts differ only in which run goes to which field.
+#pragma once
+
+#include <cstdint>
+
+namespace tern {
+
+/// trits[i] = code of bits (shift+1..shift) of bytes[i], minus 1, i < count. Returns false if a code was 3.
+inline bool unpack_field(const uint8_t* bytes, uint64_t count, unsigned shift, int8_t* trits) {
+  uint8_t undefined = 0;  // bit 0 gathers "both bits set"; no early exit, so that the loop becomes vector code
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint8_t code = (bytes[i] >> shift) & 3u;
+    undefined |= code & (code >> 1);
+    trits[i] = static_cast<int8_t>(code - 1);
+  }
+  return undefined == 0;
+}
+
+/// The first i < count whose field is 3, or count.
+inline uint64_t find_undefined_field(const uint8_t* bytes, uint64_t count, unsigned shift) {
+  uint64_t i = 0;
+  while (i < count && ((bytes[i] >> shift) & 3u) != 3u) ++i;
+  return i;
+}
+
+/// The reverse of unpack_field for trits in -1..1; the field's bits must be zero before.
+inline void pack_field(const int8_t* trits, uint64_t count, unsigned shift, uint8_t* bytes) {
+  for (uint64_t i = 0; i < count; ++i) bytes[i] |= static_cast<uint8_t>((trits[i] + 1) << shift);
+}
+
+/// The index of the first byte with a 3 in any of its four fields, or count.
+inline uint32_t find_undefined_byte(const uint8_t* bytes, uint32_t count) {
+  uint32_t i = 0;
+  while (i < count && (bytes[i] & (bytes[i] >> 1) & 0x55u) == 0) ++i;
+  return i;
+}
+
+}  // namespace tern
