@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Weights: a GGUF file mapped and parsed, and strict look-ups of its tensors by name and shape. Called by the
+// models.
+#include "formats/weights.h"
+
+#include "core/printable.h"
+
+namespace tern {
+
+Result<std::shared_ptr<const Weights>> Weights::open(const std::string& path) {
+  TERN_TRY_ASSIGN(auto file, MappedFile::open(path));
+  auto gguf = parse_gguf(file->bytes());
+  if (!gguf.ok()) return std::move(gguf).error().in(printable(path, 512));
+  return std::shared_ptr<const Weights>(new Weights(std::move(file), std::move(gguf).value()));
+}
+
+Result<const GgufTensorInfo*> Weights::get(std::string_view name, std::vector<uint64_t> shape) const {
+  TERN_TRY_ASSIGN(const GgufTensorInfo* tensor, find(name, shape));
+  if (tensor != nullptr) return tensor;
+  return make_error(ErrorCode::kNotFound, "{}: expected a tensor '{}' of shape [{}], found none of that name",
+                    printable(path(), 512), printable(name), fmt::join(shape, ", "));
+}
+
+Result<const GgufTensorInfo*> Weights::find(std::string_view name, std::vector<uint64_t> shape) const {
+  const GgufTensorInfo* tensor = gguf_.find_tensor(name);
+  if (tensor == nullptr || tensor->shape == shape) return tensor;
+  return make_error(ErrorCode::kCorrupt, "{}: tensor '{}': expected shape [{}], found [{}]",
+                    printable(path(), 512), printable(name), fmt::join(shape, ", "),
+                    fmt::join(tensor->shape, ", "));
+}
+
+}  // namespace tern
