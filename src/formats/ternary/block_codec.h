@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// The loops over rows and blocks that TQ1_0, TQ2_0, Q1_0, Q2_0, IQ1_BN and IQ2_BN share. A layout file states one block
-// (struct Layout below) and gets decode and encode from here.
+// The loops over rows and blocks that TQ1_0, TQ2_0, Q1_0, Q2_0, IQ1_BN and IQ2_BN share. A layout file states
+// one block (struct Layout below) and gets decode and encode from here.
 //
 // struct Layout {
 //   static constexpr DType kDType;
 //   static constexpr TritRange kTrits;
 //   static constexpr uint32_t kBlockCols, kBlockBytes;  // a block is a run of columns of one row
-//   static constexpr uint32_t kRowHeaderBytes;          // > 0: one scale at the row's start, else one in each block
-//   static constexpr uint32_t kScaleOffset;             // of the scale, from the row's or the block's start
-//   using Scale = uint16_t (IEEE half) or float;
-//   static bool decode_block(const uint8_t* block, int8_t* trits);      // false: it holds an undefined byte...
-//   static uint32_t find_undefined(const uint8_t* block);               // ...and this one is the first
-//   static void encode_block(const int8_t* trits, uint8_t* block);      // trits are legal, the block is zero
+//   static constexpr uint32_t kRowHeaderBytes;          // > 0: one scale at the row's start, else one in
+//   each block static constexpr uint32_t kScaleOffset;             // of the scale, from the row's or the
+//   block's start using Scale = uint16_t (IEEE half) or float; static bool decode_block(const uint8_t* block,
+//   int8_t* trits);      // false: it holds an undefined byte... static uint32_t find_undefined(const
+//   uint8_t* block);               // ...and this one is the first static void encode_block(const int8_t*
+//   trits, uint8_t* block);      // trits are legal, the block is zero
 // };
 #pragma once
 
@@ -108,12 +108,12 @@ struct BlockCodec {
 }  // namespace tern
 
 /// Defines decode and encode of a layout in the current namespace.
-#define TERN_BLOCK_CODEC(Layout)                                                                               \
-  Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin,            \
-                uint64_t row_count, I2sOrder, int8_t* trits, float* scales) {                                  \
-    return BlockCodec<Layout>::decode(bytes, rows, cols, row_begin, row_count, trits, scales);                 \
-  }                                                                                                            \
-  Status encode(const int8_t* trits, const float* scales, uint64_t rows, uint64_t cols, I2sOrder,              \
-                std::span<std::byte> bytes) {                                                                  \
-    return BlockCodec<Layout>::encode(trits, scales, rows, cols, bytes);                                       \
+#define TERN_BLOCK_CODEC(Layout)                                                                    \
+  Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin, \
+                uint64_t row_count, I2sOrder, int8_t* trits, float* scales) {                       \
+    return BlockCodec<Layout>::decode(bytes, rows, cols, row_begin, row_count, trits, scales);      \
+  }                                                                                                 \
+  Status encode(const int8_t* trits, const float* scales, uint64_t rows, uint64_t cols, I2sOrder,   \
+                std::span<std::byte> bytes) {                                                       \
+    return BlockCodec<Layout>::encode(trits, scales, rows, cols, bytes);                            \
   }

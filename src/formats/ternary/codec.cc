@@ -60,8 +60,8 @@ Status check_size(DType dtype, uint64_t rows, uint64_t cols, uint64_t units, uin
 
 Status check_multiple(DType dtype, const char* what, uint64_t size, uint64_t multiple) {
   if (size % multiple == 0) return {};
-  return make_error(ErrorCode::kUnsupported, "{} needs a number of {} that {} divides, found {}", dtype_name(dtype),
-                    what, multiple, size);
+  return make_error(ErrorCode::kUnsupported, "{} needs a number of {} that {} divides, found {}",
+                    dtype_name(dtype), what, multiple, size);
 }
 
 Status check_trits(DType dtype, const int8_t* trits, uint64_t rows, uint64_t cols, TritRange range) {
@@ -69,24 +69,26 @@ Status check_trits(DType dtype, const int8_t* trits, uint64_t rows, uint64_t col
     const int8_t t = trits[i];
     if (t >= range.lowest && t <= range.highest && (range.has_zero || t != 0)) continue;
     return make_error(ErrorCode::kUnsupported, "{} holds weights {} {} +{}, found {} at row {}, column {}",
-                      dtype_name(dtype), range.lowest, range.has_zero ? "to" : "and", range.highest, t, i / cols,
-                      i % cols);
+                      dtype_name(dtype), range.lowest, range.has_zero ? "to" : "and", range.highest, t,
+                      i / cols, i % cols);
   }
   return {};
 }
 
 Error undefined_byte(DType dtype, uint64_t offset, uint8_t value) {
-  return make_error(ErrorCode::kCorrupt,
-                    "byte {} of the {} tensor is 0x{:02x}, which stands for no weights: the file is damaged or has "
-                    "another layout",
-                    offset, dtype_name(dtype), value);
+  return make_error(
+      ErrorCode::kCorrupt,
+      "byte {} of the {} tensor is 0x{:02x}, which stands for no weights: the file is damaged or has "
+      "another layout",
+      offset, dtype_name(dtype), value);
 }
 
 Error scale_not_f16(DType dtype, float scale, uint64_t index) {
-  return make_error(ErrorCode::kUnsupported,
-                    "{} stores scales as f16, which cannot hold {} (scale {}) exactly: keep 1.0 here and the value "
-                    "in an f32 .scale tensor",
-                    dtype_name(dtype), scale, index);
+  return make_error(
+      ErrorCode::kUnsupported,
+      "{} stores scales as f16, which cannot hold {} (scale {}) exactly: keep 1.0 here and the value "
+      "in an f32 .scale tensor",
+      dtype_name(dtype), scale, index);
 }
 
 }  // namespace tern

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The packed uint8 tensor of Hugging Face's "bitnet" quantisation: [Q, cols] bytes with Q = ceil(rows/4), row-major.
-// Row r + i Q is bits (2i+1..2i) of byte row r, so the four rows of a byte lie a quarter of the matrix apart. Where
-// rows % 4 != 0 the fields of rows that do not exist are ignored on reading and 0 on writing. The scale is another
-// tensor (weight_scale). Source: FORMATS.md B.2.
+// The packed uint8 tensor of Hugging Face's "bitnet" quantisation: [Q, cols] bytes with Q = ceil(rows/4),
+// row-major. Row r + i Q is bits (2i+1..2i) of byte row r, so the four rows of a byte lie a quarter of the
+// matrix apart. Where rows % 4 != 0 the fields of rows that do not exist are ignored on reading and 0 on
+// writing. The scale is another tensor (weight_scale). Source: FORMATS.md B.2.
 #include "formats/ternary/layouts.h"
 #include "formats/ternary/two_bit.h"
 
@@ -17,8 +17,8 @@ Status check_shape(uint64_t rows, uint64_t cols, uint64_t found_bytes) {
 
 }  // namespace
 
-Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin, uint64_t row_count,
-              I2sOrder, int8_t* trits, float*) {
+Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin,
+              uint64_t row_count, I2sOrder, int8_t* trits, float*) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   check_row_range(rows, row_begin, row_count);
   if (cols == 0) return {};  // a header may claim 2^60 rows of nothing
@@ -34,7 +34,8 @@ Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, ui
   return {};
 }
 
-Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, I2sOrder, std::span<std::byte> bytes) {
+Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, I2sOrder,
+              std::span<std::byte> bytes) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   TERN_TRY(check_trits(DType::kHfU8, trits, rows, cols, {}));
   if (cols == 0) return {};

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// I2_S (bitnet.cpp): rows*cols/4 bytes of two-bit codes, then a trailer of 32 bytes whose first four are the tensor's
-// f32 scale; the other 28 differ between writers, so they are ignored on reading and zero on writing.
-// In all three byte orders group 0 lies in the two most significant bits:
+// I2_S (bitnet.cpp): rows*cols/4 bytes of two-bit codes, then a trailer of 32 bytes whose first four are the
+// tensor's f32 scale; the other 28 differ between writers, so they are ignored on reading and zero on
+// writing. In all three byte orders group 0 lies in the two most significant bits:
 //
 //   x86-128   128 weights of a row in 32 bytes: weight 32 g + p is field g of byte p
 //   arm-64     64 weights of a row in 16 bytes: weight 16 g + p is field g of byte p
 //   x86-1x4   4 rows by 1 column in a byte:     row 4 (m/4) + g is field g of byte (m/4) * cols + column
 //
-// Upstream runs its blocks over the flattened tensor; a block that straddles rows is refused here, since upstream's own
-// products read such files wrongly. Source: FORMATS.md A.4.
+// Upstream runs its blocks over the flattened tensor; a block that straddles rows is refused here, since
+// upstream's own products read such files wrongly. Source: FORMATS.md A.4.
 #include "formats/ternary/layouts.h"
 #include "formats/ternary/two_bit.h"
 
@@ -27,7 +27,8 @@ Status check_shape(uint64_t rows, uint64_t cols, I2sOrder order, uint64_t found_
     TERN_TRY(check_multiple(DType::kI2_S, "rows (byte order x86-1x4)", rows, 4));
     return check_size(DType::kI2_S, rows, cols, rows / 4, cols, kTrailerBytes, found_bytes);
   }
-  const char* what = order == I2sOrder::kArm_64 ? "columns (byte order arm-64)" : "columns (byte order x86-128)";
+  const char* what =
+      order == I2sOrder::kArm_64 ? "columns (byte order arm-64)" : "columns (byte order x86-128)";
   TERN_TRY(check_multiple(DType::kI2_S, what, cols, 4 * block_bytes(order)));
   return check_size(DType::kI2_S, rows, cols, rows, cols / 4, kTrailerBytes, found_bytes);
 }
@@ -46,8 +47,8 @@ uint64_t decode_row(const uint8_t* bytes, uint64_t cols, uint64_t block, int8_t*
 
 }  // namespace
 
-Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin, uint64_t row_count,
-              I2sOrder order, int8_t* trits, float* scales) {
+Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin,
+              uint64_t row_count, I2sOrder order, int8_t* trits, float* scales) {
   TERN_TRY(check_shape(rows, cols, order, bytes.size()));
   check_row_range(rows, row_begin, row_count);
   const uint8_t* base = as_u8(bytes);

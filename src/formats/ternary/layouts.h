@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the layout files of this folder share with each other and with codec.cc, and nobody else includes: the names of
-// their functions, the checks every call starts with, and the wording of their errors.
+// What the layout files of this folder share with each other and with codec.cc, and nobody else includes: the
+// names of their functions, the checks every call starts with, and the wording of their errors.
 #pragma once
 
 #include <bit>
@@ -14,7 +14,8 @@
 
 namespace tern {
 
-static_assert(std::endian::native == std::endian::little, "files are little-endian; scales are read by memcpy");
+static_assert(std::endian::native == std::endian::little,
+              "files are little-endian; scales are read by memcpy");
 
 using TernaryDecode = std::remove_pointer_t<decltype(TernaryCodec::decode)>;
 using TernaryEncode = std::remove_pointer_t<decltype(TernaryCodec::encode)>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Q1_0: 128 weights in 18 bytes: the f16 scale, then 16 bytes of bits. Weight j is bit j%8 of byte j/8: 1 = +1,
-// 0 = -1. There is no zero, so encode refuses one; every byte is defined. Source: FORMATS.md A.3.
+// Q1_0: 128 weights in 18 bytes: the f16 scale, then 16 bytes of bits. Weight j is bit j%8 of byte j/8: 1 =
+// +1, 0 = -1. There is no zero, so encode refuses one; every byte is defined. Source: FORMATS.md A.3.
 #include "formats/ternary/block_codec.h"
 
 namespace tern::q1_0 {

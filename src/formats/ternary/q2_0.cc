@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Q2_0 with groups of 64 (mainline) and of 128 (PQ2_0 and the early fork): the f16 scale, then two-bit codes, weight j
-// in bits (2(j%4)+1..2(j%4)) of byte j/4. Weight = code - 1, and code 3 = +2 is legal. Source: FORMATS.md A.3.
+// Q2_0 with groups of 64 (mainline) and of 128 (PQ2_0 and the early fork): the f16 scale, then two-bit codes,
+// weight j in bits (2(j%4)+1..2(j%4)) of byte j/4. Weight = code - 1, and code 3 = +2 is legal. Source:
+// FORMATS.md A.3.
 #include "formats/ternary/block_codec.h"
 
 namespace tern {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// TQ1_0: 256 weights in 54 bytes: qs[48] of five trits, qh[4] of four, then the f16 scale. The first trit of a byte is
-// the most significant digit (base3.h); qh is written as if a fifth digit 0 followed. Three runs, digit n of byte m:
+// TQ1_0: 256 weights in 54 bytes: qs[48] of five trits, qh[4] of four, then the f16 scale. The first trit of
+// a byte is the most significant digit (base3.h); qh is written as if a fifth digit 0 followed. Three runs,
+// digit n of byte m:
 //
 //   qs[m],      m < 32   weight       32 n + m,  n < 5
 //   qs[32 + m], m < 16   weight 160 + 16 n + m,  n < 5
@@ -23,7 +24,8 @@ template <Run kRun>
 void decode_run(const uint8_t* block, int8_t* trits) {
   for (uint32_t n = 0; n < kRun.digits; ++n) {
     for (uint32_t m = 0; m < kRun.bytes; ++m) {
-      // Times 3^n mod 256 drops the n leading digits; the next one is the integer part of 3/256 of what is left.
+      // Times 3^n mod 256 drops the n leading digits; the next one is the integer part of 3/256 of what is
+      // left.
       const uint8_t rest = static_cast<uint8_t>(block[kRun.byte + m] * kPowersOf3[n]);
       trits[kRun.first_weight + n * kRun.bytes + m] = static_cast<int8_t>((rest * 3 >> 8) - 1);
     }

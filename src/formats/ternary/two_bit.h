@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The motif of I2_S, TQ2_0, IQ2_BN and HF uint8: one two-bit field of consecutive bytes holds consecutive trits as
-// codes 0, 1, 2 = -1, 0, +1; code 3 is undefined. The layouts differ only in which run goes to which field.
+// The motif of I2_S, TQ2_0, IQ2_BN and HF uint8: one two-bit field of consecutive bytes holds consecutive
+// trits as codes 0, 1, 2 = -1, 0, +1; code 3 is undefined. The layouts differ only in which run goes to which
+// field.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@ namespace tern {
 
 /// trits[i] = code of bits (shift+1..shift) of bytes[i], minus 1, i < count. Returns false if a code was 3.
 inline bool unpack_field(const uint8_t* bytes, uint64_t count, unsigned shift, int8_t* trits) {
-  uint8_t undefined = 0;  // bit 0 gathers "both bits set"; no early exit, so that the loop becomes vector code
+  uint8_t undefined =
+      0;  // bit 0 gathers "both bits set"; no early exit, so that the loop becomes vector code
   for (uint64_t i = 0; i < count; ++i) {
     const uint8_t code = (bytes[i] >> shift) & 3u;
     undefined |= code & (code >> 1);
