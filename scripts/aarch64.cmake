@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# Toolchain file of the preset arm64: Debian's cross g++, the libraries of build/arm64-sysroot (scripts/arm64_sysroot.sh),
+# test programs under qemu. "-cpu max" has dot product and i8mm; pauth-impdef replaces an emulated hash that costs half the time.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+
+set(tern_sysroot ${CMAKE_CURRENT_LIST_DIR}/../build/arm64-sysroot)
+cmake_path(NORMAL_PATH tern_sysroot)
+
+# Not CMAKE_SYSROOT: the C library is the compiler's own, in /usr/aarch64-linux-gnu.
+set(CMAKE_FIND_ROOT_PATH ${tern_sysroot} /usr/aarch64-linux-gnu)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+
+# pkg-config sees the sysroot alone, and puts it before every path it answers.
+set(ENV{PKG_CONFIG_LIBDIR} ${tern_sysroot}/usr/lib/aarch64-linux-gnu/pkgconfig:${tern_sysroot}/usr/share/pkgconfig)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${tern_sysroot})
+
+# Libraries that a shared library links itself (libudev of libhwloc): for the linker, not for the program.
+add_link_options(-Wl,-rpath-link,${tern_sysroot}/usr/lib/aarch64-linux-gnu)
+set(CMAKE_BUILD_RPATH ${tern_sysroot}/usr/lib/aarch64-linux-gnu)
+
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -cpu max,pauth-impdef=on -L /usr/aarch64-linux-gnu)
