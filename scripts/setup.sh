@@ -60,9 +60,10 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   fail "this is not a Debian-like system; install what corresponds to: ${wanted[*]} - then set TERN_NO_SETUP=1"
 fi
 
-# One dpkg-query call for all names. A name it does not know is missing too; foreign architectures do not count.
+# One dpkg-query call for all names; it fails when it does not know one, which then is missing. Packages of foreign
+# architectures do not count.
 native=$(dpkg --print-architecture)
-installed=" $(dpkg-query -W -f='${db:Status-Abbrev} ${Architecture} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+installed=" $({ dpkg-query -W -f='${db:Status-Abbrev} ${Architecture} ${Package}\n' "${wanted[@]}" 2>/dev/null || true; } |
   awk -v native="$native" '$1 == "ii" && ($2 == native || $2 == "all") {print $3}' | tr '\n' ' ')"
 missing=()
 for package in "${wanted[@]}"; do
