@@ -31,8 +31,9 @@ PUBLIC = {"engine", "server", "cli"}
 # What a file of src/kernels/cpu/<isa>/ may include besides headers of its own folder.
 ISA_QUOTED = {"kernels/cpu/kernel_table.h"}
 ISA_SYSTEM = {"cstdint", "cstddef", "immintrin.h", "arm_neon.h", "arm_sve.h", "arm_acle.h"}
-# The scalar folder is compiled with the flags of the whole tree, and needs the C library's fma and memcpy.
-SCALAR_SYSTEM = ISA_SYSTEM | {"cmath", "cstring"}
+# The scalar folder is compiled with the flags of the whole tree: a copy of a function that it leaves is like any other. It may
+# use the standard library and core, but of kernels no more than an ISA file.
+BASELINE = "scalar"
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>|(\S+))')
 SUFFIXES = {".h", ".cc", ".hpp", ".cpp", ".cu", ".inc"}
@@ -49,9 +50,10 @@ def includes(path):
 def isa_breach(folder, quoted, system, own):
     """Why a file of the ISA folder `folder` (path below src/) may not include this, or None."""
     if system:
-        allowed = SCALAR_SYSTEM if folder.name == "scalar" else ISA_SYSTEM
-        return None if system in allowed else f"<{system}> in a file of {folder}: it may leave a shared copy of a function"
-    if quoted in ISA_QUOTED or own.exists():
+        if system in ISA_SYSTEM or folder.name == BASELINE:
+            return None
+        return f"<{system}> in a file of {folder}: it may leave a shared copy of a function"
+    if quoted in ISA_QUOTED or own.exists() or (folder.name == BASELINE and quoted.startswith("core/")):
         return None
     return f'"{quoted}" in a file of {folder}: only kernels/cpu/kernel_table.h and headers of its own folder'
 

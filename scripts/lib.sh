@@ -66,6 +66,18 @@ tracked() {
   fi
 }
 
+# fuzz_targets SECONDS: builds every target of fuzz/ and runs each for so many seconds of CPU time, one on each core.
+# A stage: its last line is "N passed, N failed, N skipped", a target counting as one.
+fuzz_targets() {
+  local seconds="$1" sources=("$TERN_ROOT"/fuzz/*_fuzz.cc) output="$TERN_LOGS/fuzz.log" ok
+  configure fuzz && build fuzz || return
+  printf '%s\n' "${sources[@]}" | sed -E 's|.*/(.*)_fuzz\.cc|\1|' |
+    xargs -P "$(nproc)" -I '{}' "$TERN_ROOT/scripts/fuzz.sh" '{}' "$seconds" 2>&1 | tee "$output" || true
+  ok=$(grep -cE '^fuzz [^ ]+: ok' "$output" || true)
+  echo "$ok passed, $((${#sources[@]} - ok)) failed, 0 skipped"
+  [ "$ok" -eq ${#sources[@]} ]
+}
+
 # Counts of the run so far, and the stages that failed.
 PASSED=0 FAILED=0 SKIPPED=0 FAILED_STAGES=()
 

@@ -37,6 +37,7 @@ good_tree() {
   put src/kernels/cpu/kernel_table.h <<<'#include <cstdint>'
   put src/kernels/cpu/avx2/detail.h <<<'#include <immintrin.h>'
   put src/kernels/cpu/avx2/gemm.cc <<<$'#include "kernels/cpu/avx2/detail.h"\n#include "detail.h"\n#include "kernels/cpu/kernel_table.h"'
+  put src/kernels/cpu/scalar/gemm.cc <<<$'#include <algorithm>\n#include "core/result.h"\n#include "kernels/cpu/kernel_table.h"'
   put src/kernels/cpu/avx512/detail.h <<<'#include <immintrin.h>'
   put src/model/model.h <<<'#include "kernels/registry.h"'
   put src/runtime/step.h <<<$'#include "kernels/backend.h"\n#include "model/model.h"'
@@ -60,6 +61,7 @@ bad_include "an ISA file may not see core" "only kernels/cpu/kernel_table.h" src
 bad_include "an ISA file may not see the standard library" "<vector>" src/kernels/cpu/avx2/gemm.cc '#include <vector>'
 bad_include "an ISA header neither" "<algorithm>" src/kernels/cpu/avx2/detail.h '#include <algorithm>'
 bad_include "an ISA file may not see another ISA" "headers of its own folder" src/kernels/cpu/avx2/gemm.cc '#include "kernels/cpu/avx512/detail.h"'
+bad_include "the scalar folder may not see the rest of kernels" "headers of its own folder" src/kernels/cpu/scalar/gemm.cc '#include "kernels/registry.h"'
 bad_include "iostream in a library" "<iostream>" src/core/result.h '#include <iostream>'
 bad_include "a folder that the table does not know" "no line in ALLOWED" src/utils/misc.h '#include <string>'
 good_tree
