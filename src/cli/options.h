@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Flags that several commands share, with the names people know from llama.cpp where the meaning is the same.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/context.h"
+#include "engine/generate.h"
+#include "model/model.h"
+#include "runtime/runner.h"
+
+namespace tern::cli {
+
+/// How a model is loaded and on what it runs.
+struct ModelFlags {
+  std::string path;
+  ContextOptions context;
+  int64_t context_tokens = 0;
+  int64_t chunk_rows = 512;
+  std::string kv_type = "f16";
+  std::string activations;  // "" or "int8"
+  std::string i2s_order;
+  bool no_pin = false;
+
+  /// Registers the model (positional and -m) and the flags above.
+  void add_to(CLI::App& command, bool model_required);
+  /// Only the machine's flags: -t, --isa, --no-pin.
+  void add_machine_to(CLI::App& command);
+};
+
+struct SamplingFlags {
+  SamplingParams params;
+  int64_t max_tokens = -1;
+  std::optional<uint64_t> seed;           // a time-based one is chosen where absent, and reported
+  std::vector<std::string> logit_biases;  // "ID:VALUE" or "ID=VALUE"
+
+  void add_to(CLI::App& command);
+  /// The parameters with seed and biases filled in. Errors: kUsage.
+  Result<SamplingParams> resolve() const;
+};
+
+/// A model ready to run, with everything it stands on. Members are destroyed in reverse order.
+struct LoadedModel {
+  std::unique_ptr<Context> context;
+  std::shared_ptr<const Model> model;
+  std::unique_ptr<Runner> runner;
+  double load_seconds = 0;
+};
+
+/// Opens, checks, packs and allocates, with a progress bar on a terminal.
+Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress);
+
+/// "1,2 3" (commas, blanks, line ends) -> ids. `text` may be "@FILE" or "-" (stdin). Errors: kUsage with the position.
+Result<std::vector<int32_t>> parse_token_ids(const std::string& text);
+
+/// The whole of a file ("-": stdin), at most 1 GiB.
+Result<std::string> read_text(const std::string& path);
+
+}  // namespace tern::cli

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "engine/generate.h"
+
+#include <algorithm>
+
+namespace tern {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Rolls the sequence back to what it shares with the prompt; at least the prompt's last token is fed again, since its
+/// logits are needed.
+int64_t keep_common_prefix(Sequence& sequence, std::span<const int32_t> prompt) {
+  const auto& held = sequence.tokens();
+  const size_t limit = std::min(held.size(), prompt.size() - 1);
+  size_t common = 0;
+  while (common < limit && held[common] == prompt[common]) ++common;
+  sequence.truncate(static_cast<int64_t>(common));
+  return static_cast<int64_t>(common);
+}
+
+bool is_cancelled(const GenerateParams& params) {
+  return params.cancel != nullptr && params.cancel->load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+const char* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kContextFull: return "context";
+    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kCallback: return "callback";
+  }
+  return "?";
+}
+
+Result<GenerateResult> generate(Runner& runner, Sequence& sequence, std::span<const int32_t> prompt,
+                                const GenerateParams& params) {
+  TERN_TRY(params.sampling.check());
+  if (prompt.empty()) return make_error(ErrorCode::kUsage, "the prompt is empty: at least one token is needed");
+  if (static_cast<int64_t>(prompt.size()) > runner.context()) {
+    return make_error(ErrorCode::kOutOfMemory, "the prompt has {} tokens, the context holds {} (-c makes it larger)",
+                      prompt.size(), runner.context());
+  }
+  GenerateResult result;
+  const auto begin = Clock::now();
+  result.timings.cached_tokens = keep_common_prefix(sequence, prompt);
+  const auto rest = prompt.subspan(static_cast<size_t>(result.timings.cached_tokens));
+  result.timings.prompt_tokens = static_cast<int64_t>(rest.size());
+  const auto total = static_cast<int64_t>(rest.size());
+  auto fed = runner.feed(
+      sequence, rest, [&](int64_t done) { if (params.on_prefill) params.on_prefill(done, total); }, params.cancel);
+  if (!fed.ok() && fed.error().code == ErrorCode::kCancelled) {
+    result.finish = FinishReason::kCancelled;
+    return result;
+  }
+  TERN_TRY_ASSIGN(std::span<const float> logits, std::move(fed));
+  result.timings.prefill_seconds = seconds_since(begin);
+
+  const auto decode_begin = Clock::now();
+  Sampler sampler;
+  std::vector<int32_t> past(prompt.begin(), prompt.end());
+  result.finish = FinishReason::kLength;
+  while (params.max_tokens < 0 || result.timings.generated_tokens < params.max_tokens) {
+    TERN_TRY_ASSIGN(const int32_t token,
+                    sampler.sample(logits, past, params.sampling, {params.choice, past.size()}));
+    if (std::find(params.stop_ids.begin(), params.stop_ids.end(), token) != params.stop_ids.end()) {
+      result.finish = FinishReason::kStop;
+      break;
+    }
+    result.tokens.push_back(token);
+    past.push_back(token);
+    ++result.timings.generated_tokens;
+    result.timings.decode_seconds = seconds_since(decode_begin);
+    if (params.on_token && !params.on_token(token)) {
+      result.finish = FinishReason::kCallback;
+      break;
+    }
+    if (is_cancelled(params)) {
+      result.finish = FinishReason::kCancelled;
+      break;
+    }
+    if (params.max_tokens >= 0 && result.timings.generated_tokens >= params.max_tokens) break;
+    if (sequence.length() >= runner.context()) {
+      result.finish = FinishReason::kContextFull;
+      break;
+    }
+    const StepInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
+    TERN_TRY_ASSIGN(logits, runner.step({&input, 1}));
+  }
+  return result;
+}
+
+}  // namespace tern
