@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
-#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "core/printable.h"
 #include "formats/gguf.h"  // tensor_byte_size
@@ -179,8 +180,9 @@ Result<std::string_view> header_text(std::span<const std::byte> bytes) {
 
 // Sorts by offset and gives every tensor its bytes: no hole, no overlap, nothing behind the last.
 Status place_tensors(std::span<const std::byte> buffer, std::vector<Entry>& entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  // Empty tensors may share a place: the name decides, so that the order depends on nothing else.
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
   });
   uint64_t expected = 0;
   for (Entry& entry : entries) {

@@ -62,7 +62,7 @@ Result<std::string> metadata_object(const std::vector<std::pair<std::string, std
     }
     out += fmt::format("{}{}:{}", out.empty() ? "" : ",", quoted(key), quoted(value));
   }
-  return "{" + out + "}";
+  return fmt::format("{{{}}}", out);
 }
 
 Result<std::string> header_text(const std::vector<SafetensorsTensor>& tensors,
@@ -85,7 +85,7 @@ Result<std::string> header_text(const std::vector<SafetensorsTensor>& tensors,
                        fmt::join(tensor.shape, ","), offset, end);
     offset = end;
   }
-  out = "{" + out + "}";
+  out = fmt::format("{{{}}}", out);
   out.resize((out.size() + 7) / 8 * 8, ' ');
   if (out.size() <= kSafetensorsMaxHeaderBytes) return out;
   return make_error(ErrorCode::kUsage, "the header takes {} bytes, at most {} are allowed", out.size(),

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// One hand-made broken file per refusal rule of the GGUF reader (FORMATS.md A.1, A.2), and beside each the
+// nearest file that is right where the two are easily confused. The message must name what is wrong.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "formats/gguf.h"
+#include "tests/formats/gguf_builder.h"
+
+namespace tern {
+namespace {
+
+using test::GgufBuilder;
+using ::testing::HasSubstr;
+
+struct Broken {
+  const char* name;
+  std::string bytes;
+  ErrorCode code;
+  std::vector<std::string> words;  // all of them must stand in the message
+};
+
+void PrintTo(const Broken& broken, std::ostream* out) { *out << broken.name; }
+
+GgufBuilder one_key() { return GgufBuilder(0, 1); }
+GgufBuilder one_tensor() { return GgufBuilder(1, 0); }
+constexpr uint64_t kHuge = uint64_t{1} << 62;
+
+// One tensor "t" of the given type with `data_bytes` behind the padded header.
+std::string tensor_file(const std::vector<uint64_t>& shape, uint32_t type_id, size_t data_bytes) {
+  return one_tensor().tensor("t", shape, type_id, 0).pad().zeros(data_bytes).text();
+}
+
+std::vector<Broken> header_cases() {
+  const auto corrupt = ErrorCode::kCorrupt, unsupported = ErrorCode::kUnsupported;
+  std::string no_magic = GgufBuilder().text();
+  no_magic[3] = '\n';
+  return {
+      {"empty", "", corrupt, {"byte 0", "magic", "0 left"}},
+      {"magic_cut", "GGU", corrupt, {"byte 0", "magic"}},
+      {"bad_magic", no_magic, corrupt, {"byte 0", "'GGUF'", "GGU\\x0a"}},
+      {"version_cut", "GGUF\x03", corrupt, {"byte 4", "version"}},
+      {"version_0", GgufBuilder(0, 0, 0).text(), unsupported, {"byte 4", "version 2 or 3", "found 0"}},
+      {"version_1", GgufBuilder(0, 0, 1).text(), unsupported, {"version 2 or 3", "found 1"}},
+      {"version_4", GgufBuilder(0, 0, 4).text(), unsupported, {"version 2 or 3", "found 4"}},
+      {"big_endian", GgufBuilder(0, 0, 0x03000000).text(), unsupported, {"big-endian"}},
+      {"counts_cut", GgufBuilder().text().substr(0, 20), corrupt, {"byte 16", "metadata count", "truncated"}},
+      {"tensors_negative",
+       GgufBuilder(uint64_t(-1), 0).text(),
+       corrupt,
+       {"byte 8", "tensor count", "negative"}},
+      {"keys_negative",
+       GgufBuilder(0, uint64_t(-5)).text(),
+       corrupt,
+       {"byte 16", "metadata count", "negative (-5)"}},
+      {"tensors_too_many", GgufBuilder(131073, 0).text(), corrupt, {"byte 8", "131073", "at most 131072"}},
+      {"keys_too_many", GgufBuilder(0, 65537).text(), corrupt, {"byte 16", "65537", "at most 65536"}},
+      {"tensors_beyond_file",
+       GgufBuilder(2, 0).zeros(33).text(),
+       corrupt,
+       {"tensor count is 2", "33 bytes left"}},
+      {"keys_beyond_file",
+       GgufBuilder(0, 2).zeros(14).text(),
+       corrupt,
+       {"metadata count is 2", "14 bytes left"}},
+      {"garbage_without_tensors",
+       GgufBuilder().zeros(9).text(),
+       corrupt,
+       {"byte 24", "9 bytes behind the header"}},
+  };
+}
+
+std::vector<Broken> metadata_cases() {
+  const auto corrupt = ErrorCode::kCorrupt, unsupported = ErrorCode::kUnsupported;
+  const std::string long_key(65536, 'k');
+  return {
+      {"key_empty", one_key().key("", 0).u8(0).u8(0).text(), corrupt, {"byte 24", "key is empty"}},
+      {"key_too_long",
+       one_key().key(long_key, 0).u8(0).text(),
+       corrupt,
+       {"byte 24", "65536", "at most 65535"}},
+      {"key_beyond_file", one_key().u64(100).zeros(14).text(), corrupt, {"key needs 100 bytes", "truncated"}},
+      {"key_length_huge", one_key().u64(uint64_t(-1)).zeros(14).text(), corrupt, {"at most 65535"}},
+      {"key_newline", one_key().key("a\nb", 0).u8(0).text(), corrupt, {"control characters", "a\\x0ab"}},
+      {"key_not_utf8", one_key().key("a\xff", 0).u8(0).text(), corrupt, {"not UTF-8", "a\\xff"}},
+      {"key_twice",
+       GgufBuilder(0, 2).key("a", 0).u8(0).key("a", 0).u8(0).text(),
+       corrupt,
+       {"'a' appears twice"}},
+      {"value_type_13",
+       one_key().key("abc", 13).u8(0).text(),
+       corrupt,
+       {"'abc'", "value type 13", "0 to 12"}},
+      {"value_type_negative", one_key().key("abc", uint32_t(-1)).u8(0).text(), corrupt, {"value type -1"}},
+      {"value_cut",
+       one_key().key("abcdef", 10).u32(0).text(),
+       corrupt,
+       {"'abcdef'", "needs 8 bytes", "4 left"}},
+      {"bool_2", one_key().key("a", 7).u8(2).text(), corrupt, {"'a'", "bool of 0 or 1", "found 2"}},
+      {"string_beyond_file",
+       one_key().key("a", 8).u64(9).text(),
+       corrupt,
+       {"a string needs 9 bytes", "0 left"}},
+      {"string_huge",
+       one_key().key("a", 8).u64((uint64_t{1} << 30) + 1).text(),
+       corrupt,
+       {"at most 1073741824"}},
+      {"array_of_arrays",
+       one_key().key("a", 9).u32(9).u64(0).text(),
+       unsupported,
+       {"'a'", "array of arrays"}},
+      {"array_type_13", one_key().key("a", 9).u32(13).u64(0).text(), corrupt, {"value type 13"}},
+      {"array_too_long",
+       one_key().key("a", 9).u32(0).u64((uint64_t{1} << 30) + 1).text(),
+       corrupt,
+       {"at most 1073741824"}},
+      {"array_negative",
+       one_key().key("a", 9).u32(0).u64(kHuge << 1).text(),
+       corrupt,
+       {"length is negative"}},
+      {"array_beyond_file",
+       one_key().key("a", 9).u32(4).u64(3).zeros(11).text(),
+       corrupt,
+       {"length is 3", "11 bytes left"}},
+      {"strings_beyond_file",
+       one_key().key("a", 9).u32(8).u64(2).zeros(15).text(),
+       corrupt,
+       {"length is 2", "15 bytes left"}},
+      {"string_in_array_beyond_file",
+       one_key().key("a", 9).u32(8).u64(2).u64(1).raw("x").u64(5).text(),
+       corrupt,
+       {"a string needs 5 bytes"}},
+      {"bool_in_array_2",
+       one_key().key("a", 9).u32(7).u64(2).u8(1).u8(2).text(),
+       corrupt,
+       {"byte 50", "bool of 0 or 1"}},
+      {"alignment_0",
+       one_key().key("general.alignment", 4).u32(0).text(),
+       corrupt,
+       {"power of two", "found 0"}},
+      {"alignment_24",
+       one_key().key("general.alignment", 4).u32(24).text(),
+       corrupt,
+       {"power of two", "found 24"}},
+      {"alignment_u64",
+       one_key().key("general.alignment", 10).u64(32).text(),
+       corrupt,
+       {"expected u32", "found u64"}},
+  };
+}
+
+std::vector<Broken> tensor_cases() {
+  const auto corrupt = ErrorCode::kCorrupt;
+  const std::vector<uint64_t> shape = {8};
+  const std::string name64(64, 'n');
+  return {
+      {"name_empty", one_tensor().tensor("", {1}, 0, 0).zeros(40).text(), corrupt, {"tensor name is empty"}},
+      {"name_64_bytes",
+       one_tensor().tensor(name64, {1}, 0, 0).text(),
+       corrupt,
+       {"name of 64 bytes", "at most 63"}},
+      {"name_control",
+       one_tensor().tensor("a\x7f", {1}, 0, 0).text(),
+       corrupt,
+       {"control characters", "a\\x7f"}},
+      {"dims_0",
+       one_tensor().tensor("t", {}, 0, 0).zeros(8).text(),
+       corrupt,
+       {"'t'", "1 to 4 dimensions", "found 0"}},
+      {"dims_5",
+       one_tensor().tensor("t", {1, 1, 1, 1, 1}, 0, 0).text(),
+       corrupt,
+       {"1 to 4 dimensions", "found 5"}},
+      {"dim_0", one_tensor().tensor("t", {0}, 0, 0).text(), corrupt, {"dimension 0 is 0"}},
+      {"dim_negative",
+       one_tensor().tensor("t", {8, uint64_t(-8)}, 0, 0).text(),
+       corrupt,
+       {"dimension 1 is -8"}},
+      {"elements_overflow",
+       one_tensor().tensor("t", {kHuge, 4}, 24, 0).text(),
+       corrupt,
+       {"elements overflows"}},
+      {"bytes_overflow",
+       one_tensor().tensor("t", {kHuge}, 0, 0).text(),
+       corrupt,
+       {"'t'", "more than 2^63 bytes"}},
+      {"i2_s_bytes_overflow",
+       one_tensor().tensor("t", {3037000499, 3037000500}, 28, 0).text(),
+       corrupt,
+       {"2^63 bytes"}},
+      {"block_q8_0", tensor_file({48}, 8, 64), corrupt, {"q8_0 has blocks of 32 columns", "found 48"}},
+      {"block_tq1_0", tensor_file({128}, 34, 64), corrupt, {"tq1_0 has blocks of 256 columns", "found 128"}},
+      {"block_iq2_bn", tensor_file({96}, 135, 64), corrupt, {"iq2_bn has blocks of 64 columns", "found 96"}},
+      {"i2_s_not_by_4", tensor_file({3, 5}, 36, 64), corrupt, {"i2_s", "multiple of 4", "5 x 3"}},
+      {"info_cut",
+       one_tensor().tensor("tensor", {1, 1}, 0, 0).text().substr(0, 24 + 41),
+       corrupt,
+       {"truncated"}},
+      {"offset_unaligned",
+       one_tensor().tensor("t", shape, 0, 8).pad().zeros(64).text(),
+       corrupt,
+       {"offset 8", "multiple of the alignment 32"}},
+      {"first_offset",
+       one_tensor().tensor("t", shape, 0, 32).pad().zeros(64).text(),
+       corrupt,
+       {"first tensor has offset 32", "expected 0"}},
+      {"name_twice",
+       GgufBuilder(2, 0).tensor("t", shape, 0, 0).tensor("t", shape, 0, 32).pad().zeros(64).text(),
+       corrupt,
+       {"tensor 't' appears twice"}},
+      {"gap",
+       GgufBuilder(2, 0).tensor("a", shape, 0, 0).tensor("b", shape, 0, 64).pad().zeros(96).text(),
+       corrupt,
+       {"'a'", "takes 32 bytes", "64 lie between", "next tensor"}},
+      {"overlap",
+       GgufBuilder(2, 0).tensor("a", {16}, 0, 0).tensor("b", shape, 0, 32).pad().zeros(96).text(),
+       corrupt,
+       {"'a'", "takes 64 bytes", "32 lie between"}},
+      {"backwards",
+       GgufBuilder(3, 0)
+           .tensor("a", shape, 0, 0)
+           .tensor("b", shape, 0, 32)
+           .tensor("c", shape, 0, 0)
+           .pad()
+           .zeros(96)
+           .text(),
+       corrupt,
+       {"'b'", "0 lie between"}},
+      {"offset_huge",
+       GgufBuilder(2, 0).tensor("a", shape, 0, 0).tensor("b", shape, 0, uint64_t(-32)).pad().zeros(64).text(),
+       corrupt,
+       {"'a'", "lie between"}},
+      {"data_missing",
+       one_tensor().tensor("t", shape, 0, 0).text(),
+       corrupt,
+       {"padding before the tensor data"}},
+      {"data_cut",
+       tensor_file(shape, 0, 31),
+       corrupt,
+       {"'t'", "32 bytes at offset 0", "only 31", "truncated"}},
+      {"first_data_cut",
+       GgufBuilder(2, 0).tensor("a", {16}, 0, 0).tensor("b", shape, 0, 64).pad().zeros(40).text(),
+       corrupt,
+       {"'a'", "64 bytes at offset 0", "only 40"}},
+      {"garbage_behind",
+       tensor_file({1}, 0, 33),
+       corrupt,
+       {"'t'", "takes 4 bytes (32 with padding)", "33 lie between"}},
+      {"i2_s_without_trailer", tensor_file({128, 2}, 36, 64), corrupt, {"96 bytes at offset 0", "only 64"}},
+      {"i2_s_of_next_engine", tensor_file({128, 2}, 36, 160), corrupt, {"i2_s of 2 x 128 takes 96 bytes"}},
+      {"q2_0_neither",
+       tensor_file({128, 64}, 42, 2400),
+       corrupt,
+       {"q2_0_g64", "takes 2304 bytes", "2400 lie between"}},
+  };
+}
+
+// Ids that mean something elsewhere, and one that means nothing anywhere: refused by number.
+std::vector<Broken> foreign_type_cases() {
+  const struct {
+    uint32_t id;
+    const char* meaning;
+  } kForeign[] = {{3, "Q4_1"},
+                  {4, "removed"},
+                  {15, "activations"},
+                  {20, "IQ4_NL"},
+                  {31, "removed"},
+                  {37, "I8_S"},
+                  {38, "TL1"},
+                  {39, "TL2"},
+                  {39, "MXFP4"},
+                  {40, "NVFP4"},
+                  {40, "Q1_0 with groups of 32"},
+                  {43, "not known"},
+                  {142, "PQ2_0"},
+                  {142, "IQ2_TN"},
+                  {143, "PTQ1_0"},
+                  {335, "IQ2_BN_R4"},
+                  {336, "not known"},
+                  {0x7fffffff, "not known"},
+                  {0xffffffff, "type id -1"}};
+  std::vector<Broken> cases;
+  for (const auto& foreign : kForeign) {
+    const std::string id = std::to_string(static_cast<int32_t>(foreign.id));
+    cases.push_back({"foreign_type",
+                     tensor_file({256}, foreign.id, 256),
+                     ErrorCode::kUnsupported,
+                     {"tensor 't'", "type id " + id, foreign.meaning}});
+  }
+  return cases;
+}
+
+class GgufRefusal : public ::testing::TestWithParam<Broken> {};
+
+TEST_P(GgufRefusal, NamesWhatIsWrong) {
+  const Broken& broken = GetParam();
+  // An exact copy on the heap, so that a sanitizer sees a read beyond it.
+  const std::vector<std::byte> bytes(std::as_bytes(std::span(broken.bytes)).begin(),
+                                     std::as_bytes(std::span(broken.bytes)).end());
+  const auto file = parse_gguf(bytes);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code, broken.code) << file.error().message;
+  for (const std::string& word : broken.words) EXPECT_THAT(file.error().message, HasSubstr(word));
+  EXPECT_EQ(file.error().message.find('\n'), std::string::npos);
+}
+
+const auto case_name = [](const auto& info) {
+  return std::string(info.param.name) + "_" + std::to_string(info.index);
+};
+INSTANTIATE_TEST_SUITE_P(Header, GgufRefusal, ::testing::ValuesIn(header_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Metadata, GgufRefusal, ::testing::ValuesIn(metadata_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Tensors, GgufRefusal, ::testing::ValuesIn(tensor_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(ForeignTypes, GgufRefusal, ::testing::ValuesIn(foreign_type_cases()), case_name);
+
+// A good file with everything in it, cut at every length: only the lengths that lack nothing but the last
+// padding load.
+TEST(GgufTruncation, EveryCutIsRefused) {
+  const std::string whole = GgufBuilder(2, 2)
+                                .key("general.alignment", 4)
+                                .u32(32)
+                                .key("list", 9)
+                                .u32(8)
+                                .u64(2)
+                                .string("ab")
+                                .string("c")
+                                .tensor("a", {256, 2}, 35, 0)
+                                .tensor("b", {3}, 0, 160)
+                                .pad()
+                                .zeros(160 + 32)
+                                .text();
+  const size_t data_end = whole.size() - 32 + 12;  // 3 floats; what follows is padding
+  for (size_t length = 0; length <= whole.size(); ++length) {
+    const std::vector<std::byte> bytes(std::as_bytes(std::span(whole)).begin(),
+                                       std::as_bytes(std::span(whole)).begin() + length);
+    EXPECT_EQ(parse_gguf(bytes).ok(), length >= data_end) << length << " of " << whole.size();
+  }
+}
+
+// Every single byte of a good header, set to every value: never a crash, and what is accepted stays inside
+// the file.
+TEST(GgufCorruption, EveryByteEveryValue) {
+  std::string whole = GgufBuilder(2, 1)
+                          .key("k", 9)
+                          .u32(7)
+                          .u64(2)
+                          .u8(0)
+                          .u8(1)
+                          .tensor("a", {64}, 42, 0)
+                          .tensor("b", {4}, 36, 32)
+                          .pad()
+                          .zeros(32 + 33)
+                          .text();
+  ASSERT_TRUE(parse_gguf(std::as_bytes(std::span(whole))).ok());
+  size_t accepted = 0;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    const char original = whole[i];
+    for (int value = 0; value < 256; ++value) {
+      whole[i] = static_cast<char>(value);
+      const auto bytes = std::as_bytes(std::span(whole));
+      const auto file = parse_gguf(bytes);
+      if (!file.ok()) continue;
+      ++accepted;
+      for (const auto& tensor : file->tensors) {
+        EXPECT_GE(tensor.data.data(), bytes.data());
+        EXPECT_LE(tensor.data.data() + tensor.data.size(), bytes.data() + bytes.size());
+      }
+    }
+    whole[i] = original;
+  }
+  EXPECT_GT(accepted, 256u * 65u);  // at least every value of every data byte
+}
+
+}  // namespace
+}  // namespace tern
