@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Spike of DESIGN.md section 3: what the candidate orders of float sums cost. Never shipped; the results stand in
-// docs/numerics.md. One thread, AVX-512 and AVX2, data in the cache level that a real step finds it in.
+// Spike of DESIGN.md section 3: what the candidate orders of float sums cost. Never shipped; the results
+// stand in docs/numerics.md. One thread, AVX-512 and AVX2, data in the cache level that a real step finds it
+// in.
 //   A  scores by 16 strided lanes along head_dim, then halving (keys row-major)
 //   B  scores by one fma chain over head_dim per key (keys stored transposed, one key per lane)
 //   RMSNorm: one zmm chain (16 strided lanes) against 4 independent chains (64 lanes)
@@ -42,7 +43,8 @@ void scores_a_512(const float* q, const uint16_t* k, float* s) {
       row[i] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(k + j * kHeadDim + 16 * i)));
     for (int h = 0; h < kGroup; ++h) {
       __m512 acc = _mm512_setzero_ps();
-      for (int i = 0; i < 8; ++i) acc = _mm512_fmadd_ps(row[i], _mm512_loadu_ps(q + h * kHeadDim + 16 * i), acc);
+      for (int i = 0; i < 8; ++i)
+        acc = _mm512_fmadd_ps(row[i], _mm512_loadu_ps(q + h * kHeadDim + 16 * i), acc);
       s[h * kBlock + j] = sum16_512(acc);
     }
   }
@@ -51,7 +53,8 @@ void scores_b_512(const float* q, const uint16_t* kt, float* s) {
   __m512 acc[kGroup][4] = {};
   for (int d = 0; d < kHeadDim; ++d) {
     __m512 key[4];
-    for (int c = 0; c < 4; ++c) key[c] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(kt + d * kBlock + 16 * c)));
+    for (int c = 0; c < 4; ++c)
+      key[c] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(kt + d * kBlock + 16 * c)));
     for (int h = 0; h < kGroup; ++h) {
       const __m512 x = _mm512_set1_ps(q[h * kHeadDim + d]);
       for (int c = 0; c < 4; ++c) acc[h][c] = _mm512_fmadd_ps(x, key[c], acc[h][c]);
@@ -145,16 +148,20 @@ float sumsq_256(const float* x, int n) {
 void epilogue_div(const int32_t* s, float act, float w, float* y, int n) {
   const __m512 va = _mm512_set1_ps(act), vw = _mm512_set1_ps(w);
   for (int i = 0; i < n; i += 16)
-    _mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_div_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(s + i)), va), vw));
+    _mm512_storeu_ps(y + i,
+                     _mm512_mul_ps(_mm512_div_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(s + i)), va), vw));
 }
 void epilogue_mul(const int32_t* s, float act, float w, float* y, int n) {
   const __m512 v = _mm512_set1_ps(w / act);
-  for (int i = 0; i < n; i += 16) _mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(s + i)), v));
+  for (int i = 0; i < n; i += 16)
+    _mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(s + i)), v));
 }
 void epilogue_div_256(const int32_t* s, float act, float w, float* y, int n) {
   const __m256 va = _mm256_set1_ps(act), vw = _mm256_set1_ps(w);
   for (int i = 0; i < n; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_mul_ps(_mm256_div_ps(_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)(s + i))), va), vw));
+    _mm256_storeu_ps(
+        y + i, _mm256_mul_ps(
+                   _mm256_div_ps(_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i*)(s + i))), va), vw));
 }
 
 void head_rows(const uint16_t* w, const float* x, int rows, int k, int at_once, float* y) {
@@ -163,7 +170,8 @@ void head_rows(const uint16_t* w, const float* x, int rows, int k, int at_once, 
     for (int i = 0; i < k; i += 16) {
       const __m512 v = _mm512_loadu_ps(x + i);
       for (int a = 0; a < at_once; ++a)
-        acc[a] = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(w + int64_t(r + a) * k + i))), v, acc[a]);
+        acc[a] = _mm512_fmadd_ps(
+            _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(w + int64_t(r + a) * k + i))), v, acc[a]);
     }
     for (int a = 0; a < at_once; ++a) y[r + a] = sum16_512(acc[a]);
   }
@@ -174,7 +182,8 @@ double microseconds(const std::function<void()>& f, int repeats) {
   for (int round = 0; round < 9; ++round) {
     const auto begin = std::chrono::steady_clock::now();
     for (int i = 0; i < repeats; ++i) f();
-    t.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() / repeats);
+    t.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() /
+                repeats);
   }
   std::sort(t.begin(), t.end());
   return t[t.size() / 2];
@@ -198,19 +207,30 @@ int main() {
     const int heads = 5, blocks = context / kBlock;
     const auto keys = halves(size_t(heads) * context * kHeadDim), values = halves(keys.size());
     auto all = [&](auto&& f) {
-      return microseconds([&] { for (int b = 0; b < heads * blocks; ++b) f(keys.data() + size_t(b) * kBlock * kHeadDim); }, 20);
+      return microseconds(
+          [&] {
+            for (int b = 0; b < heads * blocks; ++b) f(keys.data() + size_t(b) * kBlock * kHeadDim);
+          },
+          20);
     };
-    std::printf("context %4d, one layer, 5 kv heads x 4: A512 %.1f us, B512 %.1f, A256 %.1f, B256 %.1f; PV512 %.1f\n", context,
-                all([&](const uint16_t* k) { scores_a_512(q.data(), k, s.data()); }),
-                all([&](const uint16_t* k) { scores_b_512(q.data(), k, s.data()); }),
-                all([&](const uint16_t* k) { scores_a_256(q.data(), k, s.data()); }),
-                all([&](const uint16_t* k) { scores_b_256(q.data(), k, s.data()); }),
-                microseconds([&] { for (int b = 0; b < heads * blocks; ++b) values_512(s.data(), values.data() + size_t(b) * kBlock * kHeadDim, out.data()); }, 20));
+    std::printf(
+        "context %4d, one layer, 5 kv heads x 4: A512 %.1f us, B512 %.1f, A256 %.1f, B256 %.1f; PV512 %.1f\n",
+        context, all([&](const uint16_t* k) { scores_a_512(q.data(), k, s.data()); }),
+        all([&](const uint16_t* k) { scores_b_512(q.data(), k, s.data()); }),
+        all([&](const uint16_t* k) { scores_a_256(q.data(), k, s.data()); }),
+        all([&](const uint16_t* k) { scores_b_256(q.data(), k, s.data()); }),
+        microseconds(
+            [&] {
+              for (int b = 0; b < heads * blocks; ++b)
+                values_512(s.data(), values.data() + size_t(b) * kBlock * kHeadDim, out.data());
+            },
+            20));
   }
   volatile float sink = 0;
   for (const int n : {2560, 6912})
     std::printf("sum of squares %d: 16 lanes 512 %.3f us, 64 lanes %.3f, 16 lanes 256 %.3f\n", n,
-                microseconds([&] { sink = sink + sumsq_one(x.data(), n); }, 2000), microseconds([&] { sink = sink + sumsq_four(x.data(), n); }, 2000),
+                microseconds([&] { sink = sink + sumsq_one(x.data(), n); }, 2000),
+                microseconds([&] { sink = sink + sumsq_four(x.data(), n); }, 2000),
                 microseconds([&] { sink = sink + sumsq_256(x.data(), n); }, 2000));
   std::printf("epilogue of 6912 outputs: div 512 %.3f us, mul %.3f, div 256 %.3f\n",
               microseconds([&] { epilogue_div(sums.data(), 3.7f, 1.5f, y.data(), 6912); }, 2000),
@@ -220,7 +240,9 @@ int main() {
   const auto head = halves(size_t(rows) * 2560);
   std::vector<float> logits(rows);
   for (const int at_once : {1, 2, 4}) {
-    const double us = microseconds([&] { head_rows(head.data(), x.data(), rows, 2560, at_once, logits.data()); }, 1);
-    std::printf("head %d x 2560 f16, %d rows at once: %.0f us, %.1f GB/s\n", rows, at_once, us, rows * 2560 * 2.0 / us / 1e3);
+    const double us =
+        microseconds([&] { head_rows(head.data(), x.data(), rows, 2560, at_once, logits.data()); }, 1);
+    std::printf("head %d x 2560 f16, %d rows at once: %.0f us, %.1f GB/s\n", rows, at_once, us,
+                rows * 2560 * 2.0 / us / 1e3);
   }
 }

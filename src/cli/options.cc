@@ -13,18 +13,20 @@
 namespace tern::cli {
 
 void ModelFlags::add_machine_to(CLI::App& command) {
-  command.add_option("-t,--threads", context.threads, "threads (0 = one per physical core)")->capture_default_str();
+  command.add_option("-t,--threads", context.threads, "threads (0 = one per physical core)")
+      ->capture_default_str();
   command.add_option("--isa", context.isa, "kernel set: " + known_isas())->capture_default_str();
   command.add_flag("--no-pin", no_pin, "do not bind threads to processors");
 }
 
-void ModelFlags::add_to(CLI::App& command, bool model_required) {
+void ModelFlags::add_to(CLI::App& command) {
   auto* positional = command.add_option("MODEL", path, "model file (GGUF)");
   command.add_option("-m,--model", path, "model file, instead of MODEL")->excludes(positional);
-  if (model_required) command.require_option(0);  // checked in load_model: either spelling may be used
-  command.add_option("-c,--ctx-size", context_tokens, "tokens of context (0 = the model's own)")->capture_default_str();
+  command.add_option("-c,--ctx-size", context_tokens, "tokens of context (0 = the model's own)")
+      ->capture_default_str();
   command.add_option("-b,--batch-size", chunk_rows, "tokens of a prompt per step")->capture_default_str();
-  command.add_option("--kv-type,--cache-type-k", kv_type, "type of the KV cache: f16 or f32")->capture_default_str();
+  command.add_option("--kv-type,--cache-type-k", kv_type, "type of the KV cache: f16 or f32")
+      ->capture_default_str();
   command.add_option("--act", activations, "activations of containers that do not say theirs: int8");
   command.add_option("--i2s-order", i2s_order, "byte order of I2_S tensors: x86-128, arm-64 or x86-1x4");
   add_machine_to(command);
@@ -40,10 +42,12 @@ void SamplingFlags::add_to(CLI::App& command) {
   command.add_option("--repeat-penalty", params.repetition_penalty, "1 = none")->capture_default_str();
   command.add_option("--presence-penalty", params.presence_penalty, "0 = none")->capture_default_str();
   command.add_option("--frequency-penalty", params.frequency_penalty, "0 = none")->capture_default_str();
-  command.add_option("--repeat-last-n", params.repeat_last_n, "past tokens that penalties look at (-1 = all)")
+  command
+      .add_option("--repeat-last-n", params.repeat_last_n, "past tokens that penalties look at (-1 = all)")
       ->capture_default_str();
   command.add_option("-s,--seed", seed, "seed of the sampling (absent: a random one, reported)");
-  command.add_option("-l,--logit-bias", logit_biases, "TOKEN_ID=VALUE, may be repeated; -inf forbids the token");
+  command.add_option("-l,--logit-bias", logit_biases,
+                     "TOKEN_ID=VALUE, may be repeated; -inf forbids the token");
 }
 
 Result<SamplingParams> SamplingFlags::resolve() const {
@@ -56,9 +60,10 @@ Result<SamplingParams> SamplingFlags::resolve() const {
     const auto [stop, error] = std::from_chars(text.data(), end, token);
     char* value_end = nullptr;
     const float value = split == std::string::npos ? 0 : std::strtof(text.c_str() + split + 1, &value_end);
-    if (split == std::string::npos || error != std::errc() || stop != end || value_end == text.c_str() + split + 1 ||
-        *value_end != '\0') {
-      return make_error(ErrorCode::kUsage, "--logit-bias '{}': expected TOKEN_ID=VALUE, for example 15043=-inf", text);
+    if (split == std::string::npos || error != std::errc() || stop != end ||
+        value_end == text.c_str() + split + 1 || *value_end != '\0') {
+      return make_error(ErrorCode::kUsage,
+                        "--logit-bias '{}': expected TOKEN_ID=VALUE, for example 15043=-inf", text);
     }
     resolved.logit_bias.emplace_back(token, value);
   }
@@ -72,7 +77,8 @@ Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
     return make_error(ErrorCode::kUsage, "--kv-type '{}': expected f16 or f32", flags.kv_type);
   }
   if (flags.context_tokens < 0 || flags.chunk_rows < 1 || flags.chunk_rows > 65536) {
-    return make_error(ErrorCode::kUsage, "-c {} -b {}: expected a context of at least 0 and a batch of 1 to 65536",
+    return make_error(ErrorCode::kUsage,
+                      "-c {} -b {}: expected a context of at least 0 and a batch of 1 to 65536",
                       flags.context_tokens, flags.chunk_rows);
   }
   LoadOptions options;
@@ -132,12 +138,15 @@ Result<std::vector<int32_t>> parse_token_ids(const std::string& argument) {
   const char* at = text.data();
   const char* const end = text.data() + text.size();
   while (true) {
-    while (at != end && (*at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t' || *at == '[' || *at == ']')) ++at;
+    while (at != end && (*at == ',' || *at == ' ' || *at == '\n' || *at == '\r' || *at == '\t' ||
+                         *at == '[' || *at == ']'))
+      ++at;
     if (at == end) return ids;
     int32_t id = 0;
     const auto [stop, error] = std::from_chars(at, end, id);
     if (error != std::errc() || id < 0) {
-      return make_error(ErrorCode::kUsage, "--tokens: expected non-negative ids at byte {}, found '{}'", at - text.data(),
+      return make_error(ErrorCode::kUsage, "--tokens: expected non-negative ids at byte {}, found '{}'",
+                        at - text.data(),
                         std::string(at, std::min<size_t>(12, static_cast<size_t>(end - at))));
     }
     ids.push_back(id);

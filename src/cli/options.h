@@ -28,8 +28,9 @@ struct ModelFlags {
   std::string i2s_order;
   bool no_pin = false;
 
-  /// Registers the model (positional and -m) and the flags above.
-  void add_to(CLI::App& command, bool model_required);
+  /// Registers the model (positional or -m; whether one is needed is the command's question) and the flags
+  /// above.
+  void add_to(CLI::App& command);
   /// Only the machine's flags: -t, --isa, --no-pin.
   void add_machine_to(CLI::App& command);
 };
@@ -56,7 +57,8 @@ struct LoadedModel {
 /// Opens, checks, packs and allocates, with a progress bar on a terminal.
 Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress);
 
-/// "1,2 3" (commas, blanks, line ends) -> ids. `text` may be "@FILE" or "-" (stdin). Errors: kUsage with the position.
+/// "1,2 3" (commas, blanks, line ends) -> ids. `text` may be "@FILE" or "-" (stdin). Errors: kUsage with the
+/// position.
 Result<std::vector<int32_t>> parse_token_ids(const std::string& text);
 
 /// The whole of a file ("-": stdin), at most 1 GiB.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "cli/terminal.h"
 
-#include <csignal>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 
 namespace tern::cli {
@@ -40,14 +40,17 @@ void print_error(const Error& error) {
   std::fprintf(stderr, "tern: %s\n", line.c_str());
 }
 
-void print_note(std::string_view text) { std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data()); }
+void print_note(std::string_view text) {
+  std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+}
 
 int exit_code_of(const Error& error) {
   if (error.code == ErrorCode::kCancelled) return kExitInterrupted;
   return error.code == ErrorCode::kUsage ? 2 : 1;
 }
 
-Progress::Progress(std::string label, bool enabled) : label_(std::move(label)), enabled_(enabled && stderr_is_terminal()) {}
+Progress::Progress(std::string label, bool enabled)
+    : label_(std::move(label)), enabled_(enabled && stderr_is_terminal()) {}
 
 void Progress::update(int64_t done, int64_t total) {
   if (!enabled_ || total <= 0) return;

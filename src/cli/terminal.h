@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the commands know of the terminal: whether there is one, how wide it is, progress lines, errors, Ctrl-C.
-// Results go to stdout; everything here goes to stderr.
+// What the commands know of the terminal: whether there is one, how wide it is, progress lines, errors,
+// Ctrl-C. Results go to stdout; everything here goes to stderr.
 #pragma once
 
 #include <atomic>
@@ -43,8 +43,8 @@ class Progress {
   std::chrono::steady_clock::time_point last_{};
 };
 
-/// From construction to destruction the first Ctrl-C sets cancelled() instead of ending the program; the second one
-/// ends it. One at a time.
+/// From construction to destruction the first Ctrl-C sets cancelled() instead of ending the program; the
+/// second one ends it. One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -13,7 +13,7 @@ namespace tern {
   ((condition) ? void(0) : ::tern::check_failed(__FILE__, __LINE__, #condition, message))
 
 #ifdef NDEBUG
-#define TERN_DCHECK(condition, message) void(0)
+#  define TERN_DCHECK(condition, message) void(0)
 #else
-#define TERN_DCHECK(condition, message) TERN_CHECK(condition, message)
+#  define TERN_DCHECK(condition, message) TERN_CHECK(condition, message)
 #endif

@@ -7,9 +7,9 @@
 #include <utility>
 
 #if defined(__x86_64__)
-#include <cpuid.h>
+#  include <cpuid.h>
 #elif defined(__aarch64__)
-#include <sys/auxv.h>
+#  include <sys/auxv.h>
 #endif
 
 namespace tern {

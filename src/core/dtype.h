@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The element types that tensors in files can have. One name per byte layout: where containers give two layouts the
-// same id (FORMATS.md A.2), they are two DTypes here and the reader tells them apart by byte span.
+// The element types that tensors in files can have. One name per byte layout: where containers give two
+// layouts the same id (FORMATS.md A.2), they are two DTypes here and the reader tells them apart by byte
+// span.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +10,34 @@
 namespace tern {
 
 enum class DType : uint8_t {
-  kF32, kF16, kBF16, kF64,
-  kI8, kI16, kI32, kI64, kU8, kU16, kU32, kU64, kBool,
+  kF32,
+  kF16,
+  kBF16,
+  kF64,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  kU8,
+  kU16,
+  kU32,
+  kU64,
+  kBool,
   // dense blocks
-  kQ8_0, kQ4_0, kQ4_K, kQ6_K,
+  kQ8_0,
+  kQ4_0,
+  kQ4_K,
+  kQ6_K,
   // ternary and 1-bit blocks
-  kI2_S, kTQ1_0, kTQ2_0, kIQ1_BN, kIQ2_BN, kQ1_0, kQ2_0_G64, kQ2_0_G128, kHfU8,
+  kI2_S,
+  kTQ1_0,
+  kTQ2_0,
+  kIQ1_BN,
+  kIQ2_BN,
+  kQ1_0,
+  kQ2_0_G64,
+  kQ2_0_G128,
+  kHfU8,
 };
 
 /// "f32", "i2_s", "tq2_0"... as users type it and as every message prints it.

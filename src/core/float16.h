@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Exact conversions between f32 and the two 16-bit float types, all 2^16 and 2^32 inputs, without instructions
-// that not every CPU has. Rounding is to nearest even; NaN stays NaN (quiet); denormals are kept.
+// Exact conversions between f32 and the two 16-bit float types, all 2^16 and 2^32 inputs, without
+// instructions that not every CPU has. Rounding is to nearest even; NaN stays NaN (quiet); denormals are
+// kept.
 #pragma once
 
 #include <bit>
@@ -35,7 +36,7 @@ inline uint16_t f32_to_f16(float f) {
   const uint32_t magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to infinity
-  if (magnitude >= 0x38800000u) {                                            // normal half
+  if (magnitude >= 0x38800000u) {                                              // normal half
     const uint32_t rebased = magnitude - 0x38000000u;
     return static_cast<uint16_t>(sign | ((rebased + 0xfffu + ((rebased >> 13) & 1u)) >> 13));
   }

@@ -13,7 +13,8 @@ namespace tern {
 
 class MappedFile {
  public:
-  /// Maps `path` (a regular file; an empty one gives an empty span). Errors: kNotFound, kIo, one line with the path.
+  /// Maps `path` (a regular file; an empty one gives an empty span). Errors: kNotFound, kIo, one line with
+  /// the path.
   static Result<std::shared_ptr<const MappedFile>> open(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -22,8 +23,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
-  /// Gives the resident pages that lie wholly inside `part` back to the system; reading them again is allowed and
-  /// faults them in anew. Used while packing, so that memory stays near the file's size. Never fails.
+  /// Gives the resident pages that lie wholly inside `part` back to the system; reading them again is allowed
+  /// and faults them in anew. Used while packing, so that memory stays near the file's size. Never fails.
   void release(std::span<const std::byte> part) const;
 
  private:

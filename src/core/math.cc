@@ -23,13 +23,15 @@ double portable_exp(double x) {
   const double n = std::nearbyint(x * 0x1.71547652b82fep+0);
   const double r = std::fma(n, -0x1.7f7d1cf79abcap-20, std::fma(n, -0x1.62e4p-1, x));
   double p = 1.0;
-  for (int k = 17; k >= 1; --k) p = std::fma(p * r, 1.0 / k, 1.0);  // Horner of the Taylor series, |r| < 0.347
+  for (int k = 17; k >= 1; --k)
+    p = std::fma(p * r, 1.0 / k, 1.0);  // Horner of the Taylor series, |r| < 0.347
   return std::ldexp(p, static_cast<int>(n));
 }
 
 void portable_sincos(double x, double* sine, double* cosine) {
   // pi/2 in three parts; fma keeps each product exact before the subtraction.
-  constexpr double kHigh = 0x1.921fb54442d18p+0, kMiddle = 0x1.1a62633145c07p-54, kLow = -0x1.f1976b7ed8fbcp-110;
+  constexpr double kHigh = 0x1.921fb54442d18p+0, kMiddle = 0x1.1a62633145c07p-54,
+                   kLow = -0x1.f1976b7ed8fbcp-110;
   const double n = std::nearbyint(x * 0x1.45f306dc9c883p-1);
   const double r = std::fma(-n, kLow, std::fma(-n, kMiddle, std::fma(-n, kHigh, x)));
   const double r2 = r * r;
@@ -40,10 +42,18 @@ void portable_sincos(double x, double* sine, double* cosine) {
   }
   s *= r;
   switch (static_cast<int64_t>(n) & 3) {
-    case 0: *sine = s, *cosine = c; break;
-    case 1: *sine = c, *cosine = -s; break;
-    case 2: *sine = -s, *cosine = -c; break;
-    default: *sine = -c, *cosine = s; break;
+    case 0:
+      *sine = s, *cosine = c;
+      break;
+    case 1:
+      *sine = c, *cosine = -s;
+      break;
+    case 2:
+      *sine = -s, *cosine = -c;
+      break;
+    default:
+      *sine = -c, *cosine = s;
+      break;
   }
 }
 

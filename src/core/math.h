@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Our own exp, log, sin, cos: one operation order, so that every machine computes the same bits (law 3). libm differs
-// between systems. exp_f32 is the specification that every ISA's vector exp repeats operation by operation.
+// Our own exp, log, sin, cos: one operation order, so that every machine computes the same bits (law 3). libm
+// differs between systems. exp_f32 is the specification that every ISA's vector exp repeats operation by
+// operation.
 #pragma once
 
 #include <bit>
@@ -9,17 +10,19 @@
 
 namespace tern {
 
-/// The constants of exp_f32, shared with the vector versions through kernel_table.h's documentation of the order.
+/// The constants of exp_f32, shared with the vector versions through kernel_table.h's documentation of the
+/// order.
 struct ExpConstants {
-  static constexpr float kLowest = -87.0f;            // below: exactly 0 (keeps every result a normal number)
-  static constexpr float kHighest = 88.0f;            // above: +infinity
-  static constexpr float kLog2E = 0x1.715476p+0f;     // log2(e)
-  static constexpr float kRound = 12582912.0f;        // 1.5 * 2^23: adding it rounds to an integer, ties to even
-  static constexpr float kLn2High = 0x1.62e400p-1f;   // 15 significant bits: n * kLn2High is exact for |n| <= 127
-  static constexpr float kLn2Low = 0x1.7f7d1cp-20f;   // ln 2 - kLn2High
+  static constexpr float kLowest = -87.0f;         // below: exactly 0 (keeps every result a normal number)
+  static constexpr float kHighest = 88.0f;         // above: +infinity
+  static constexpr float kLog2E = 0x1.715476p+0f;  // log2(e)
+  static constexpr float kRound = 12582912.0f;     // 1.5 * 2^23: adding it rounds to an integer, ties to even
+  static constexpr float kLn2High =
+      0x1.62e400p-1f;  // 15 significant bits: n * kLn2High is exact for |n| <= 127
+  static constexpr float kLn2Low = 0x1.7f7d1cp-20f;  // ln 2 - kLn2High
   // Taylor coefficients 1/7! ... 1/2!; |r| <= ln(2)/2, so the cut-off term is below 6e-9 relative.
-  static constexpr float kC7 = 1.0f / 5040, kC6 = 1.0f / 720, kC5 = 1.0f / 120, kC4 = 1.0f / 24, kC3 = 1.0f / 6,
-                         kC2 = 0.5f;
+  static constexpr float kC7 = 1.0f / 5040, kC6 = 1.0f / 720, kC5 = 1.0f / 120, kC4 = 1.0f / 24,
+                         kC3 = 1.0f / 6, kC2 = 0.5f;
 };
 
 /// e^x in f32, error below 1.5 ulp in [-87, 88]. x < -87 gives +0, x > 88 gives +infinity, NaN gives NaN.

@@ -9,7 +9,8 @@
 
 namespace tern {
 
-/// A block of zeroed bytes, aligned to 64 (to a huge page where the block is large). Move-only; empty when moved from.
+/// A block of zeroed bytes, aligned to 64 (to a huge page where the block is large). Move-only; empty when
+/// moved from.
 class Buffer {
  public:
   Buffer() = default;
@@ -41,7 +42,8 @@ class Buffer {
   size_t size_ = 0;
 };
 
-/// Peak resident memory of this process in bytes, file pages included (VmHWM), or 0 where the system does not say.
+/// Peak resident memory of this process in bytes, file pages included (VmHWM), or 0 where the system does not
+/// say.
 size_t peak_resident_bytes();
 
 }  // namespace tern

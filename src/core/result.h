@@ -108,17 +108,17 @@ using Status = Result<void>;
 #define TERN_CONCAT(a, b) TERN_CONCAT_INNER(a, b)
 
 /// TERN_TRY(expr): leaves the function with the error of a failed Status.
-#define TERN_TRY(expr)                                                 \
-  do {                                                                 \
-    if (auto tern_status = (expr); !tern_status.ok()) {                \
-      return ::tern::Error(std::move(tern_status).error());            \
-    }                                                                  \
+#define TERN_TRY(expr)                                      \
+  do {                                                      \
+    if (auto tern_status = (expr); !tern_status.ok()) {     \
+      return ::tern::Error(std::move(tern_status).error()); \
+    }                                                       \
   } while (false)
 
 /// TERN_TRY_ASSIGN(auto x, expr): x = value of a Result, or leaves the function with its error.
 #define TERN_TRY_ASSIGN(declaration, expr) \
   TERN_TRY_ASSIGN_INNER(TERN_CONCAT(tern_result_, __LINE__), declaration, expr)
-#define TERN_TRY_ASSIGN_INNER(result, declaration, expr)            \
-  auto result = (expr);                                             \
+#define TERN_TRY_ASSIGN_INNER(result, declaration, expr)             \
+  auto result = (expr);                                              \
   if (!result.ok()) return ::tern::Error(std::move(result).error()); \
   declaration = std::move(result).value()

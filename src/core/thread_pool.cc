@@ -27,7 +27,8 @@ void bind_current_thread(int cpu) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   CPU_SET(cpu, &mask);
-  pthread_setaffinity_np(pthread_self(), sizeof mask, &mask);  // best effort: a refusal costs speed, not results
+  pthread_setaffinity_np(pthread_self(), sizeof mask,
+                         &mask);  // best effort: a refusal costs speed, not results
 }
 
 void unbind_current_thread(const std::vector<int>& cpus) {
@@ -101,7 +102,8 @@ void ThreadPool::work(size_t index) {
   }
 }
 
-void parallel_for(ThreadPool* pool, size_t count, size_t grain, const std::function<void(size_t, size_t)>& job) {
+void parallel_for(ThreadPool* pool, size_t count, size_t grain,
+                  const std::function<void(size_t, size_t)>& job) {
   if (count == 0) return;
   const size_t units = (count + grain - 1) / grain;
   const size_t threads = pool == nullptr ? 1 : std::min(pool->num_threads(), units);

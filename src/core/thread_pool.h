@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A small fork-join pool: the caller and num_threads-1 pinned workers run one function together. Workers spin for a
-// short time after each job (jobs of one step follow each other within microseconds), then park. A pool is an
-// argument, never a global; kernels are handed ranges and start no threads.
+// A small fork-join pool: the caller and num_threads-1 pinned workers run one function together. Workers spin
+// for a short time after each job (jobs of one step follow each other within microseconds), then park. A pool
+// is an argument, never a global; kernels are handed ranges and start no threads.
 #pragma once
 
 #include <atomic>
@@ -19,8 +19,9 @@ namespace tern {
 class ThreadPool {
  public:
   /// Starts num_threads-1 workers (at least one thread in all: the caller). With `pin`, worker i is bound to
-  /// topology.cpus[i] and, from the first run(), the calling thread to topology.cpus[0] until the pool is destroyed
-  /// or another thread calls. Without enough processors (oversubscription) nothing is pinned and nobody spins.
+  /// topology.cpus[i] and, from the first run(), the calling thread to topology.cpus[0] until the pool is
+  /// destroyed or another thread calls. Without enough processors (oversubscription) nothing is pinned and
+  /// nobody spins.
   ThreadPool(size_t num_threads, const Topology& topology, bool pin);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -48,8 +49,10 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
 };
 
-/// Splits [0, count) into one contiguous range per thread, in multiples of `grain`, and runs job(begin, end) on the
-/// ranges that are not empty. The split depends on count, grain and the number of threads only. A null pool runs inline.
-void parallel_for(ThreadPool* pool, size_t count, size_t grain, const std::function<void(size_t begin, size_t end)>& job);
+/// Splits [0, count) into one contiguous range per thread, in multiples of `grain`, and runs job(begin, end)
+/// on the ranges that are not empty. The split depends on count, grain and the number of threads only. A null
+/// pool runs inline.
+void parallel_for(ThreadPool* pool, size_t count, size_t grain,
+                  const std::function<void(size_t begin, size_t end)>& job);
 
 }  // namespace tern

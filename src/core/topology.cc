@@ -25,7 +25,8 @@ double cgroup_quota() {
   std::ifstream v2("/sys/fs/cgroup/cpu.max");
   std::string quota;
   double period = 0;
-  if (v2 >> quota >> period && quota != "max" && period > 0) return std::strtod(quota.c_str(), nullptr) / period;
+  if (v2 >> quota >> period && quota != "max" && period > 0)
+    return std::strtod(quota.c_str(), nullptr) / period;
   const double v1_quota = std::strtod(read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").c_str(), nullptr);
   const double v1_period = std::strtod(read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us").c_str(), nullptr);
   return v1_quota > 0 && v1_period > 0 ? v1_quota / v1_period : 0;
@@ -43,7 +44,8 @@ Topology detect_topology() {
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
       if (!CPU_ISSET(cpu, &mask)) continue;
       // Processors of one core list the same siblings; where the file is missing each counts as a core.
-      std::string core = read_line(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
+      std::string core =
+          read_line(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cpu));
       if (core.empty()) core = std::to_string(cpu);
       (cores.insert(core).second ? topology.cpus : siblings).push_back(cpu);
     }
@@ -60,7 +62,8 @@ Topology detect_topology() {
 }
 
 std::string Topology::describe() const {
-  std::string text = fmt::format("{} processors on {} cores", std::max<size_t>(1, cpus.size()), physical_cores);
+  std::string text =
+      fmt::format("{} processors on {} cores", std::max<size_t>(1, cpus.size()), physical_cores);
   if (cgroup_cpus > 0) text += fmt::format(", cgroup quota {:.1f}", cgroup_cpus);
   return text;
 }

@@ -9,7 +9,7 @@
 namespace tern {
 
 struct Topology {
-  std::vector<int> cpus;       // processors this process may run on, one per physical core first, then siblings
+  std::vector<int> cpus;  // processors this process may run on, one per physical core first, then siblings
   size_t physical_cores = 1;   // of those: distinct cores
   double cgroup_cpus = 0;      // CPU quota of the control group in processors, 0 = none
   size_t default_threads = 1;  // physical cores, cut to the quota

@@ -10,7 +10,8 @@ namespace tern {
 Result<std::unique_ptr<Context>> Context::create(const ContextOptions& options) {
   constexpr int64_t kMaxThreads = 1024;
   if (options.threads < 0 || options.threads > kMaxThreads) {
-    return make_error(ErrorCode::kUsage, "threads is {}, expected 1 to {} (0 = all cores)", options.threads, kMaxThreads);
+    return make_error(ErrorCode::kUsage, "threads is {}, expected 1 to {} (0 = all cores)", options.threads,
+                      kMaxThreads);
   }
   auto context = std::unique_ptr<Context>(new Context());
   context->topology_ = detect_topology();

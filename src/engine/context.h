@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What an engine runs on: the machine's topology and features, a thread pool, the chosen kernels, the backend. Owned by
-// whoever owns engines (a program's main, the C API) and passed down; nothing of it is global.
+// What an engine runs on: the machine's topology and features, a thread pool, the chosen kernels, the
+// backend. Owned by whoever owns engines (a program's main, the C API) and passed down; nothing of it is
+// global.
 #pragma once
 
 #include <memory>

@@ -9,10 +9,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
-/// Rolls the sequence back to what it shares with the prompt; at least the prompt's last token is fed again, since its
-/// logits are needed.
+/// Rolls the sequence back to what it shares with the prompt; at least the prompt's last token is fed again,
+/// since its logits are needed.
 int64_t keep_common_prefix(Sequence& sequence, std::span<const int32_t> prompt) {
   const auto& held = sequence.tokens();
   const size_t limit = std::min(held.size(), prompt.size() - 1);
@@ -30,11 +32,16 @@ bool is_cancelled(const GenerateParams& params) {
 
 const char* finish_reason_name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kContextFull: return "context";
-    case FinishReason::kCancelled: return "cancelled";
-    case FinishReason::kCallback: return "callback";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContextFull:
+      return "context";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kCallback:
+      return "callback";
   }
   return "?";
 }
@@ -42,10 +49,12 @@ const char* finish_reason_name(FinishReason reason) {
 Result<GenerateResult> generate(Runner& runner, Sequence& sequence, std::span<const int32_t> prompt,
                                 const GenerateParams& params) {
   TERN_TRY(params.sampling.check());
-  if (prompt.empty()) return make_error(ErrorCode::kUsage, "the prompt is empty: at least one token is needed");
+  if (prompt.empty())
+    return make_error(ErrorCode::kUsage, "the prompt is empty: at least one token is needed");
   if (static_cast<int64_t>(prompt.size()) > runner.context()) {
-    return make_error(ErrorCode::kOutOfMemory, "the prompt has {} tokens, the context holds {} (-c makes it larger)",
-                      prompt.size(), runner.context());
+    return make_error(ErrorCode::kOutOfMemory,
+                      "the prompt has {} tokens, the context holds {} (-c makes it larger)", prompt.size(),
+                      runner.context());
   }
   GenerateResult result;
   const auto begin = Clock::now();
@@ -54,7 +63,11 @@ Result<GenerateResult> generate(Runner& runner, Sequence& sequence, std::span<co
   result.timings.prompt_tokens = static_cast<int64_t>(rest.size());
   const auto total = static_cast<int64_t>(rest.size());
   auto fed = runner.feed(
-      sequence, rest, [&](int64_t done) { if (params.on_prefill) params.on_prefill(done, total); }, params.cancel);
+      sequence, rest,
+      [&](int64_t done) {
+        if (params.on_prefill) params.on_prefill(done, total);
+      },
+      params.cancel);
   if (!fed.ok() && fed.error().code == ErrorCode::kCancelled) {
     result.finish = FinishReason::kCancelled;
     return result;

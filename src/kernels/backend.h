@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The arithmetic that model/ may use: coarse ops over the rows of a step. Written once per device; the CPU one splits
-// rows and features over a thread pool and calls a KernelTable. All a model sees of a device.
+// The arithmetic that model/ may use: coarse ops over the rows of a step. Written once per device; the CPU
+// one splits rows and features over a thread pool and calls a KernelTable. All a model sees of a device.
 //
-// Activations are f32, row-major [rows, width], in memory from allocate(). Errors of outside origin appear at load
-// (pack, allocate); the ops themselves have no errors: shapes are the caller's duty (TERN_CHECK).
+// Activations are f32, row-major [rows, width], in memory from allocate(). Errors of outside origin appear at
+// load (pack, allocate); the ops themselves have no errors: shapes are the caller's duty (TERN_CHECK).
 // Threads: one step at a time per backend; pack_* and ops are not to be called at once from two threads.
 #pragma once
 
@@ -23,12 +23,13 @@ namespace tern {
 struct TernarySource {
   int64_t rows = 0, cols = 0;
   WeightScale scale_kind = WeightScale::kTensor;
-  int64_t group_cols = 0;       // kGroup: a multiple of 64
-  float tensor_multiplier = 1;  // an f32 `.scale` tensor: every scale is fl(scale * multiplier); 1 leaves it exact
+  int64_t group_cols = 0;  // kGroup: a multiple of 64
+  float tensor_multiplier =
+      1;  // an f32 `.scale` tensor: every scale is fl(scale * multiplier); 1 leaves it exact
 
-  /// Writes trits [row_count, cols] (values -1..2) and scales [row_count, scales per row] of a row range: one scale per
-  /// row for kTensor (the same) and kRow, ceil(cols/group_cols) for kGroup. A backend may call it from several threads
-  /// at once, for disjoint ranges.
+  /// Writes trits [row_count, cols] (values -1..2) and scales [row_count, scales per row] of a row range: one
+  /// scale per row for kTensor (the same) and kRow, ceil(cols/group_cols) for kGroup. A backend may call it
+  /// from several threads at once, for disjoint ranges.
   std::function<Status(int64_t row_begin, int64_t row_count, int8_t* trits, float* scales)> read;
 };
 
@@ -41,8 +42,8 @@ class PackedWeight {
   virtual WeightScale scale_kind() const = 0;
   virtual size_t resident_bytes() const = 0;
   virtual std::string describe() const = 0;  // layout and scale, for tern info
-  /// Gives back what was packed: trits [row_count, cols] and the scale of each (row, group) as in TernarySource::read,
-  /// after the multiplier and whatever was collapsed.
+  /// Gives back what was packed: trits [row_count, cols] and the scale of each (row, group) as in
+  /// TernarySource::read, after the multiplier and whatever was collapsed.
   virtual void unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float* scales) const = 0;
 };
 
@@ -54,7 +55,8 @@ struct DenseWeight {
   void (*dequantize)(const std::byte* row, uint64_t cols, float* out) = nullptr;
 };
 
-/// int8 activations of some rows, with what the ternary kernels need beside them. Memory owned by the step's arena.
+/// int8 activations of some rows, with what the ternary kernels need beside them. Memory owned by the step's
+/// arena.
 struct QuantizedRows {
   int8_t* q = nullptr;            // [rows, k_padded]
   int32_t* block_sums = nullptr;  // [rows, k_padded/64]
@@ -63,7 +65,8 @@ struct QuantizedRows {
   int64_t k_padded = 0;
 };
 
-/// The cache of one step as the kernels see it. Page p of layer l is at base + (p * num_layers + l) * page_bytes.
+/// The cache of one step as the kernels see it. Page p of layer l is at base + (p * num_layers + l) *
+/// page_bytes.
 struct KvView {
   KvType type = KvType::kF16;
   std::byte* base = nullptr;
@@ -86,23 +89,25 @@ class Backend {
 
   virtual Result<Buffer> allocate(size_t bytes) = 0;
 
-  /// Reads, checks and packs a matrix. Errors: those of source.read; kUnsupported for a K past the int32 proof.
+  /// Reads, checks and packs a matrix. Errors: those of source.read; kUnsupported for a K past the int32
+  /// proof.
   virtual Result<std::unique_ptr<PackedWeight>> pack_ternary(const TernarySource& source) = 0;
 
   /// h[i] = row token[i] of the table, as f32.
   virtual void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) = 0;
   /// y = rms_norm(x) per row; weight null = 1. y may be x.
-  virtual void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width, float* y) = 0;
-  /// Per-row int8 quantisation; sets out->k_padded. bad[row] is set to 1 where the row is not finite (its q is then all
-  /// zero), never cleared.
+  virtual void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
+                        float* y) = 0;
+  /// Per-row int8 quantisation; sets out->k_padded. bad[row] is set to 1 where the row is not finite (its q
+  /// is then all zero), never cleared.
   virtual void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) = 0;
   /// y[rows, weight.rows()] from quantised rows.
   virtual void ternary_matmul(const QuantizedRows& x, const PackedWeight& weight, int64_t rows, float* y) = 0;
   /// y[rows, weight.rows] from f32 rows [rows, weight.cols].
   virtual void dense_matmul(const float* x, const DenseWeight& weight, int64_t rows, float* y) = 0;
   /// Rotates x [rows, heads, head_dim]; cos/sin tables [rows, rope_dim/2], one line per row.
-  virtual void rope(float* x, int64_t rows, int64_t heads, int64_t head_dim, int64_t rope_dim, bool adjacent_pairs,
-                    const float* cos, const float* sin) = 0;
+  virtual void rope(float* x, int64_t rows, int64_t heads, int64_t head_dim, int64_t rope_dim,
+                    bool adjacent_pairs, const float* cos, const float* sin) = 0;
   /// Stores k, v [rows, kv_heads, head_dim] at each row's place in `layer`.
   virtual void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
                          const float* v) = 0;

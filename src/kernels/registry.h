@@ -17,9 +17,10 @@ std::span<const KernelTable* const> kernel_tables();
 /// The names that --isa accepts, "auto" first.
 std::string known_isas();
 
-/// Starts from the scalar table and overlays every table whose needs are met by `features`, in order, up to and
-/// including the one called `isa` ("auto": all of them). The result's name is that of the last table overlaid.
-/// Errors: an unknown name (lists the known ones), or one that `features` cannot run (names what is missing).
+/// Starts from the scalar table and overlays every table whose needs are met by `features`, in order, up to
+/// and including the one called `isa` ("auto": all of them). The result's name is that of the last table
+/// overlaid. Errors: an unknown name (lists the known ones), or one that `features` cannot run (names what is
+/// missing).
 Result<KernelTable> choose_kernels(std::string_view isa, uint64_t features);
 
 /// One line per op: which table serves it and which tables were refused for what. For `tern info`.

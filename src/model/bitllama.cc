@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// bitllama, a GGUF architecture of our own: Llama-shaped ternary models in which every linear first normalises its own
-// input, x / max(||x||, eps) / sqrt(n), without a weight, and no other norm stands inside the blocks. Adjacent-pair
-// RoPE, SiLU gate, a weighted RMSNorm before the head.
+// bitllama, a GGUF architecture of our own: Llama-shaped ternary models in which every linear first
+// normalises its own input, x / max(||x||, eps) / sqrt(n), without a weight, and no other norm stands inside
+// the blocks. Adjacent-pair RoPE, SiLU gate, a weighted RMSNorm before the head.
 //   bitllama.linear_norm_epsilon   f32, eps above
-// The norm is computed as an RMSNorm whose weights are all 1/n and whose epsilon is eps^2/n: the same value, but that
-// near ||x|| = eps the two differ smoothly instead of at a corner (both are 0 at 0).
+// The norm is computed as an RMSNorm whose weights are all 1/n and whose epsilon is eps^2/n: the same value,
+// but that near ||x|| = eps the two differ smoothly instead of at a corner (both are 0 at 0).
 #include <cmath>
 
 #include "model/config.h"

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The BitNet family as Microsoft and 1bitLLM trained it: ternary linears with int8 activations, a norm before o_proj
-// and before down_proj, split-half RoPE.
-//   bitnet-b1.58, bitnet-25   microsoft/bitnet-b1.58-2B-4T: squared ReLU. Its published GGUF has no activation key;
-//                             engines that then take SiLU multiply the perplexity by six (FORMATS.md A.7, C.4).
+// The BitNet family as Microsoft and 1bitLLM trained it: ternary linears with int8 activations, a norm before
+// o_proj and before down_proj, split-half RoPE.
+//   bitnet-b1.58, bitnet-25   microsoft/bitnet-b1.58-2B-4T: squared ReLU. Its published GGUF has no
+//   activation key;
+//                             engines that then take SiLU multiply the perplexity by six (FORMATS.md A.7,
+//                             C.4).
 //   bitnet                    1bitLLM/bitnet_b1_58-*: SiLU
 #include "model/config.h"
 
@@ -17,7 +19,8 @@ Result<Config> read_bitnet_config(const GgufFile& file, std::string_view archite
   TERN_TRY_ASSIGN(config.gate, read_gate(file, config, is_2b ? GateKind::kRelu2 : GateKind::kSilu));
   if (file.find(arch_key(config, "hidden_activation")) == nullptr) {
     config.doubts.push_back(fmt::format("key '{}' is missing: {} assumed, as the {} models were trained",
-                                        arch_key(config, "hidden_activation"), is_2b ? "relu2" : "silu", architecture));
+                                        arch_key(config, "hidden_activation"), is_2b ? "relu2" : "silu",
+                                        architecture));
   }
   return config;
 }

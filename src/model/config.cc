@@ -23,7 +23,8 @@ constexpr std::array<Architecture, 5> kArchitectures = {{{"bitnet", read_bitnet_
 Result<int64_t> read_size(const GgufFile& file, const std::string& key, int64_t limit, int64_t fallback) {
   TERN_TRY_ASSIGN(const auto value, file.get_uint(key));
   if (!value && fallback > 0) return fallback;
-  if (!value) return make_error(ErrorCode::kCorrupt, "missing key '{}': the model cannot be built without it", key);
+  if (!value)
+    return make_error(ErrorCode::kCorrupt, "missing key '{}': the model cannot be built without it", key);
   if (*value < 1 || *value > static_cast<uint64_t>(limit)) {
     return make_error(ErrorCode::kCorrupt, "key '{}' is {}, expected 1 to {}", key, *value, limit);
   }
@@ -34,7 +35,8 @@ Result<int64_t> read_size(const GgufFile& file, const std::string& key, int64_t 
 Result<double> read_positive(const GgufFile& file, const std::string& key, double fallback) {
   TERN_TRY_ASSIGN(const auto value, file.get_float(key));
   if (!value && fallback > 0) return fallback;
-  if (!value) return make_error(ErrorCode::kCorrupt, "missing key '{}': the model cannot be built without it", key);
+  if (!value)
+    return make_error(ErrorCode::kCorrupt, "missing key '{}': the model cannot be built without it", key);
   if (!std::isfinite(*value) || *value <= 0) {
     return make_error(ErrorCode::kCorrupt, "key '{}' is {}, expected a positive number", key, *value);
   }
@@ -45,10 +47,12 @@ Status read_rope_scaling(const GgufFile& file, Config& config) {
   TERN_TRY_ASSIGN(const auto type, file.get_string(arch_key(config, "rope.scaling.type")));
   if (!type || *type == "none") return {};
   if (*type != "linear") {
-    return make_error(ErrorCode::kUnsupported, "key '{}' is '{}': tern computes only 'none' and 'linear' for {}",
+    return make_error(ErrorCode::kUnsupported,
+                      "key '{}' is '{}': tern computes only 'none' and 'linear' for {}",
                       arch_key(config, "rope.scaling.type"), *type, config.architecture);
   }
-  TERN_TRY_ASSIGN(config.rope_linear_factor, read_positive(file, arch_key(config, "rope.scaling.factor"), 1.0));
+  TERN_TRY_ASSIGN(config.rope_linear_factor,
+                  read_positive(file, arch_key(config, "rope.scaling.factor"), 1.0));
   return {};
 }
 
@@ -56,10 +60,11 @@ Status read_rope_scaling(const GgufFile& file, Config& config) {
 Status refuse_unknown_features(const GgufFile& file) {
   for (const auto& [key, value] : file.metadata) {
     if (key.rfind("prism.hadamard", 0) == 0) {
-      return make_error(ErrorCode::kUnsupported,
-                        "key '{}': the weights were folded with a Hadamard rotation that needs the same rotation of "
-                        "the activations at run time; tern does not compute it, and without it the output is garbage",
-                        key);
+      return make_error(
+          ErrorCode::kUnsupported,
+          "key '{}': the weights were folded with a Hadamard rotation that needs the same rotation of "
+          "the activations at run time; tern does not compute it, and without it the output is garbage",
+          key);
     }
   }
   return {};
@@ -86,7 +91,8 @@ Result<GateKind> read_gate(const GgufFile& file, const Config& config, GateKind 
   if (!name) return absent;
   if (*name == "silu" || *name == "swish") return GateKind::kSilu;
   if (*name == "relu2" || *name == "relu_squared" || *name == "relu_sqr") return GateKind::kRelu2;
-  return make_error(ErrorCode::kUnsupported, "key '{}' is '{}': tern computes 'silu' and 'relu2'", key, *name);
+  return make_error(ErrorCode::kUnsupported, "key '{}' is '{}': tern computes 'silu' and 'relu2'", key,
+                    *name);
 }
 
 Result<Config> read_common_keys(const GgufFile& file, Config config) {
@@ -100,25 +106,30 @@ Result<Config> read_common_keys(const GgufFile& file, Config config) {
   TERN_TRY_ASSIGN(config.num_layers, read_size(file, key("block_count"), kMaxCount, 0));
   TERN_TRY_ASSIGN(config.max_seq_len, read_size(file, key("context_length"), int64_t{1} << 30, 0));
   TERN_TRY_ASSIGN(config.num_heads, read_size(file, key("attention.head_count"), kMaxCount, 0));
-  TERN_TRY_ASSIGN(config.num_kv_heads, read_size(file, key("attention.head_count_kv"), kMaxCount, config.num_heads));
+  TERN_TRY_ASSIGN(config.num_kv_heads,
+                  read_size(file, key("attention.head_count_kv"), kMaxCount, config.num_heads));
   if (config.num_heads % config.num_kv_heads != 0) {
-    return make_error(ErrorCode::kCorrupt, "{} query heads are not a multiple of {} kv heads", config.num_heads,
-                      config.num_kv_heads);
+    return make_error(ErrorCode::kCorrupt, "{} query heads are not a multiple of {} kv heads",
+                      config.num_heads, config.num_kv_heads);
   }
   if (config.hidden_size % config.num_heads != 0 && file.find(key("attention.key_length")) == nullptr) {
-    return make_error(ErrorCode::kCorrupt, "embedding_length {} is not a multiple of {} heads, and key '{}' is missing",
+    return make_error(ErrorCode::kCorrupt,
+                      "embedding_length {} is not a multiple of {} heads, and key '{}' is missing",
                       config.hidden_size, config.num_heads, key("attention.key_length"));
   }
   const int64_t even_share = std::max<int64_t>(1, config.hidden_size / config.num_heads);
   TERN_TRY_ASSIGN(config.head_dim, read_size(file, key("attention.key_length"), 1 << 12, even_share));
-  TERN_TRY_ASSIGN(const int64_t value_length, read_size(file, key("attention.value_length"), 1 << 12, config.head_dim));
+  TERN_TRY_ASSIGN(const int64_t value_length,
+                  read_size(file, key("attention.value_length"), 1 << 12, config.head_dim));
   if (value_length != config.head_dim) {
     return make_error(ErrorCode::kUnsupported, "key '{}' is {}, but keys are {} wide: tern needs them equal",
                       key("attention.value_length"), value_length, config.head_dim);
   }
-  TERN_TRY_ASSIGN(config.rope_dim, read_size(file, key("rope.dimension_count"), config.head_dim, config.head_dim));
+  TERN_TRY_ASSIGN(config.rope_dim,
+                  read_size(file, key("rope.dimension_count"), config.head_dim, config.head_dim));
   if (config.rope_dim % 2 != 0) {
-    return make_error(ErrorCode::kCorrupt, "rope.dimension_count is {}, expected an even number", config.rope_dim);
+    return make_error(ErrorCode::kCorrupt, "rope.dimension_count is {}, expected an even number",
+                      config.rope_dim);
   }
   TERN_TRY_ASSIGN(const double eps, read_positive(file, key("attention.layer_norm_rms_epsilon"), 0));
   config.rms_norm_eps = static_cast<float>(eps);

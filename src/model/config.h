@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Hyperparameters of a model, one naming for all sources (STYLE.md 3.1), read from GGUF keys by the architecture's file.
-// What differs between architectures is a field here, never an `if (architecture == ...)` in the forward pass.
+// Hyperparameters of a model, one naming for all sources (STYLE.md 3.1), read from GGUF keys by the
+// architecture's file. What differs between architectures is a field here, never an `if (architecture ==
+// ...)` in the forward pass.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ struct Config {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t vocab_size = 0;   // rows of the embedding
+  int64_t vocab_size = 0;  // rows of the embedding
   int64_t max_seq_len = 0;
   float rms_norm_eps = 0;
   double rope_theta = 10000;
@@ -45,8 +46,8 @@ struct Config {
   std::vector<std::string> doubts;  // sentences: what the file leaves open and what was assumed
 };
 
-/// Reads the configuration by the architecture's own rules. Errors: unknown architecture (lists the known ones), a
-/// missing or contradictory key, a feature tern does not compute (named).
+/// Reads the configuration by the architecture's own rules. Errors: unknown architecture (lists the known
+/// ones), a missing or contradictory key, a feature tern does not compute (named).
 Result<Config> read_config(const GgufFile& file);
 
 /// "bitnet, bitnet-25, ..."

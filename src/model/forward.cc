@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The forward pass of one step, in the order of the papers (FORMATS.md C.2): norm, q/k/v, rope, attention, residual,
-// norm, gate/up, down, residual; then the head for the rows that want logits.
+// The forward pass of one step, in the order of the papers (FORMATS.md C.2): norm, q/k/v, rope, attention,
+// residual, norm, gate/up, down, residual; then the head for the rows that want logits.
 #include <algorithm>
 #include <cmath>
 
@@ -69,7 +69,8 @@ Result<StepBuffers> StepBuffers::create(const Config& config, Backend& backend, 
 void Model::fill_rope(std::span<const BatchRow> rows, StepBuffers& b) const {
   const int64_t half = config_.rope_dim / 2;
   for (size_t r = 0; r < rows.size(); ++r) {
-    // As in training (FORMATS.md C.2, Hugging Face): frequency and angle are rounded to f32, then cos and sin.
+    // As in training (FORMATS.md C.2, Hugging Face): frequency and angle are rounded to f32, then cos and
+    // sin.
     const float position = static_cast<float>(rows[r].place.position / config_.rope_linear_factor);
     for (int64_t i = 0; i < half; ++i) {
       double sine, cosine;
@@ -80,8 +81,8 @@ void Model::fill_rope(std::span<const BatchRow> rows, StepBuffers& b) const {
   }
 }
 
-void Model::attention_block(Backend& backend, const KvView& kv, int64_t index, std::span<const RowPlace> places,
-                            StepBuffers& b) const {
+void Model::attention_block(Backend& backend, const KvView& kv, int64_t index,
+                            std::span<const RowPlace> places, StepBuffers& b) const {
   const Config& c = config_;
   const Layer& layer = layers_[index];
   const auto rows = static_cast<int64_t>(places.size());
@@ -95,7 +96,8 @@ void Model::attention_block(Backend& backend, const KvView& kv, int64_t index, s
   apply_linear(backend, layer.k, input, b.k);
   apply_linear(backend, layer.v, input, b.v);
   backend.rope(b.q, rows, c.num_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos, b.rope_sin);
-  backend.rope(b.k, rows, c.num_kv_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos, b.rope_sin);
+  backend.rope(b.k, rows, c.num_kv_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos,
+               b.rope_sin);
   backend.append_kv(kv, index, places, b.k, b.v);
   backend.attention(kv, index, places, c.num_heads, b.q, b.attn);
 
@@ -127,7 +129,8 @@ void Model::ffn_block(Backend& backend, const Layer& layer, int64_t rows, StepBu
   backend.add(b.h, b.y, rows * c.hidden_size);
 }
 
-void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows, StepBuffers& b) const {
+void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows,
+                    StepBuffers& b) const {
   const auto count = static_cast<int64_t>(rows.size());
   TERN_CHECK(count <= b.max_rows, "a step of more rows than its buffers");
   std::vector<int32_t> tokens(rows.size());
@@ -151,8 +154,8 @@ void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow
   int64_t wanted = 0;  // rows that want logits are gathered into b.a by the final norm
   for (int64_t i = 0; i < count; ++i) {
     if (!rows[i].wants_logits) continue;
-    backend.rms_norm(b.h + i * config_.hidden_size, output_norm_, config_.rms_norm_eps, 1, config_.hidden_size,
-                     b.a + wanted * config_.hidden_size);
+    backend.rms_norm(b.h + i * config_.hidden_size, output_norm_, config_.rms_norm_eps, 1,
+                     config_.hidden_size, b.a + wanted * config_.hidden_size);
     ++wanted;
   }
   TERN_CHECK(wanted <= b.max_logit_rows, "more logit rows than the buffers hold");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One projection: BitLinear (quantise the input to int8, ternary product) or a dense one, behind the same call.
+// One projection: BitLinear (quantise the input to int8, ternary product) or a dense one, behind the same
+// call.
 #pragma once
 
 #include <memory>
@@ -12,8 +13,8 @@ namespace tern {
 struct Linear {
   std::unique_ptr<PackedWeight> ternary;  // null for a dense projection
   DenseWeight dense;
-  DType dtype = DType::kF32;         // of the file
-  const float* norm_in = nullptr;    // [cols], null = none
+  DType dtype = DType::kF32;       // of the file
+  const float* norm_in = nullptr;  // [cols], null = none
   float norm_in_eps = 0;
 
   int64_t rows() const { return ternary ? ternary->rows() : dense.rows; }
@@ -22,7 +23,7 @@ struct Linear {
 
 /// What a group of projections of the same input shares: the normalised, quantised rows.
 struct LinearInput {
-  const float* x;            // [rows, cols]
+  const float* x;  // [rows, cols]
   int64_t rows;
   float* scratch;            // [rows, cols], for norm_in
   QuantizedRows* quantized;  // filled when the first ternary projection needs it
@@ -30,8 +31,8 @@ struct LinearInput {
   bool is_quantized = false;
 };
 
-/// y [rows, linear.rows()]. Projections without their own norm share one quantisation of the input (DESIGN.md 3: one q
-/// shared by q/k/v and by gate/up).
+/// y [rows, linear.rows()]. Projections without their own norm share one quantisation of the input (DESIGN.md
+/// 3: one q shared by q/k/v and by gate/up).
 void apply_linear(Backend& backend, const Linear& linear, LinearInput& input, float* y);
 
 }  // namespace tern

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Loading: binds every tensor of the file by name and exact shape, checks what can be checked, packs ternary matrices.
+// Loading: binds every tensor of the file by name and exact shape, checks what can be checked, packs ternary
+// matrices.
 #include "model/model.h"
 
 #include <algorithm>
@@ -33,35 +34,76 @@ void dequantize_row_of(const std::byte* row, uint64_t cols, float* out) {
 
 auto row_function(DType dtype) -> decltype(DenseWeight::dequantize) {
   switch (dtype) {
-    case DType::kF32: return dequantize_row_of<DType::kF32>;
-    case DType::kF16: return dequantize_row_of<DType::kF16>;
-    case DType::kBF16: return dequantize_row_of<DType::kBF16>;
-    case DType::kQ8_0: return dequantize_row_of<DType::kQ8_0>;
-    case DType::kQ4_0: return dequantize_row_of<DType::kQ4_0>;
-    case DType::kQ4_K: return dequantize_row_of<DType::kQ4_K>;
-    case DType::kQ6_K: return dequantize_row_of<DType::kQ6_K>;
-    default: return nullptr;
+    case DType::kF32:
+      return dequantize_row_of<DType::kF32>;
+    case DType::kF16:
+      return dequantize_row_of<DType::kF16>;
+    case DType::kBF16:
+      return dequantize_row_of<DType::kBF16>;
+    case DType::kQ8_0:
+      return dequantize_row_of<DType::kQ8_0>;
+    case DType::kQ4_0:
+      return dequantize_row_of<DType::kQ4_0>;
+    case DType::kQ4_K:
+      return dequantize_row_of<DType::kQ4_K>;
+    case DType::kQ6_K:
+      return dequantize_row_of<DType::kQ6_K>;
+    default:
+      return nullptr;
   }
 }
 
 Result<DenseWeight> bind_dense(const GgufTensorInfo& tensor) {
   const auto function = row_function(tensor.dtype);
   if (function == nullptr) {
-    return make_error(ErrorCode::kUnsupported, "tensor '{}' has type {}: tern reads f32, f16, bf16, q8_0, q4_0, q4_k "
-                      "and q6_k here", tensor.name, dtype_name(tensor.dtype));
+    return make_error(ErrorCode::kUnsupported,
+                      "tensor '{}' has type {}: tern reads f32, f16, bf16, q8_0, q4_0, q4_k "
+                      "and q6_k here",
+                      tensor.name, dtype_name(tensor.dtype));
   }
   const auto rows = static_cast<int64_t>(tensor.rows()), cols = static_cast<int64_t>(tensor.cols());
-  return DenseWeight{tensor.dtype, rows, cols, static_cast<int64_t>(tensor.byte_size) / rows, tensor.data.data(),
-                     function};
+  return DenseWeight{tensor.dtype,       rows,    cols, static_cast<int64_t>(tensor.byte_size) / rows,
+                     tensor.data.data(), function};
+}
+
+/// What the header leaves open about tensors, added to the configuration's doubts.
+Status add_file_facts(const GgufFile& file, bool i2s_order_is_given, Config& c) {
+  const GgufTensorInfo* embedding = file.find_tensor("token_embd.weight");
+  if (embedding == nullptr) return make_error(ErrorCode::kCorrupt, "tensor 'token_embd.weight' is missing");
+  c.vocab_size = static_cast<int64_t>(embedding->rows());
+  if (c.vocab_size < 1 || c.vocab_size > (1 << 24)) {
+    return make_error(ErrorCode::kCorrupt, "the embedding has {} rows, expected 1 to {}", c.vocab_size,
+                      1 << 24);
+  }
+  TERN_TRY_ASSIGN(const auto stated, file.get_uint(arch_key(c, "vocab_size")));
+  if (stated && *stated != static_cast<uint64_t>(c.vocab_size)) {
+    c.doubts.push_back(fmt::format("key '{}' says {}, the embedding has {} rows: the embedding decides",
+                                   arch_key(c, "vocab_size"), *stated, c.vocab_size));
+  }
+  const bool has_i2s = std::any_of(file.tensors.begin(), file.tensors.end(),
+                                   [](const GgufTensorInfo& tensor) { return tensor.dtype == DType::kI2_S; });
+  if (has_i2s && !i2s_order_is_given && file.find(kI2sOrderKey) == nullptr) {
+    c.doubts.push_back(
+        "I2_S files do not say their byte order: x86-128 assumed, the order of the published files "
+        "(--i2s-order overrides)");
+  }
+  return {};
 }
 
 }  // namespace
+
+Result<Config> inspect_config(const Weights& weights) {
+  TERN_TRY_ASSIGN(Config config, read_config(weights.gguf()));
+  TERN_TRY(add_file_facts(weights.gguf(), false, config));
+  return config;
+}
 
 Result<I2sOrder> parse_i2s_order(std::string_view name) {
   if (name == "x86-128") return I2sOrder::kX86_128;
   if (name == "arm-64") return I2sOrder::kArm_64;
   if (name == "x86-1x4") return I2sOrder::kX86_1x4;
-  return make_error(ErrorCode::kUsage, "I2_S byte order '{}' is unknown: expected x86-128, arm-64 or x86-1x4", name);
+  return make_error(ErrorCode::kUsage, "I2_S byte order '{}' is unknown: expected x86-128, arm-64 or x86-1x4",
+                    name);
 }
 
 /// One load. Lives only inside Model::load.
@@ -131,10 +173,11 @@ Status ModelLoader::check_activation_bits(const GgufTensorInfo& tensor) const {
   const bool is_weight_only_container =
       tensor.dtype == DType::kQ1_0 || tensor.dtype == DType::kQ2_0_G64 || tensor.dtype == DType::kQ2_0_G128;
   if (codec == nullptr || !is_weight_only_container) return {};
-  return make_error(ErrorCode::kUnsupported,
-                    "tensor '{}' has type {}, used by models trained with unquantised activations, and the file does "
-                    "not say otherwise (key 'tern.activation'); pass --act int8 if it was trained with int8 activations",
-                    tensor.name, dtype_name(tensor.dtype));
+  return make_error(
+      ErrorCode::kUnsupported,
+      "tensor '{}' has type {}, used by models trained with unquantised activations, and the file does "
+      "not say otherwise (key 'tern.activation'); pass --act int8 if it was trained with int8 activations",
+      tensor.name, dtype_name(tensor.dtype));
 }
 
 Status ModelLoader::bind_ternary(const GgufTensorInfo& tensor, const std::string& stem, Linear* linear) {
@@ -212,21 +255,10 @@ Status ModelLoader::bind_layer(int64_t index) {
 }
 
 Status ModelLoader::bind_head() {
-  Config& c = model_->config_;
-  const GgufTensorInfo* embedding = weights_->gguf().find_tensor("token_embd.weight");
-  if (embedding == nullptr) return make_error(ErrorCode::kCorrupt, "tensor 'token_embd.weight' is missing");
-  c.vocab_size = static_cast<int64_t>(embedding->rows());
+  const Config& c = model_->config_;
   const Shape shape = {static_cast<uint64_t>(c.hidden_size), static_cast<uint64_t>(c.vocab_size)};
-  TERN_TRY_ASSIGN(embedding, get("token_embd.weight", shape));
-  if (c.vocab_size < 1 || c.vocab_size > (1 << 24)) {
-    return make_error(ErrorCode::kCorrupt, "the embedding has {} rows, expected 1 to {}", c.vocab_size, 1 << 24);
-  }
+  TERN_TRY_ASSIGN(const GgufTensorInfo* embedding, get("token_embd.weight", shape));
   TERN_TRY_ASSIGN(model_->embedding_, bind_dense(*embedding));
-  TERN_TRY_ASSIGN(const auto stated, weights_->gguf().get_uint(arch_key(c, "vocab_size")));
-  if (stated && *stated != static_cast<uint64_t>(c.vocab_size)) {
-    c.doubts.push_back(fmt::format("key '{}' says {}, the embedding has {} rows: the embedding decides",
-                                   arch_key(c, "vocab_size"), *stated, c.vocab_size));
-  }
   TERN_TRY_ASSIGN(const GgufTensorInfo* head, find("output.weight", shape));
   model_->head_ = model_->embedding_;
   if (head != nullptr) {
@@ -249,8 +281,9 @@ Status ModelLoader::fill_rope_frequencies() {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(c.rope_dim);
     const auto frequency = static_cast<float>(portable_exp(exponent * portable_log(c.rope_theta)));
     if (!std::isfinite(divide[i]) || divide[i] <= 0) {
-      return make_error(ErrorCode::kCorrupt, "tensor 'rope_freqs.weight': entry {} is {}, expected a positive number",
-                        i, divide[i]);
+      return make_error(ErrorCode::kCorrupt,
+                        "tensor 'rope_freqs.weight': entry {} is {}, expected a positive number", i,
+                        divide[i]);
     }
     model_->rope_inv_freq_.push_back(frequency / divide[i]);
   }
@@ -265,9 +298,10 @@ Status ModelLoader::refuse_unbound() const {
     if (++count <= 3) names += (count == 1 ? "'" : ", '") + tensor.name + "'";
   }
   if (count == 0) return {};
-  return make_error(ErrorCode::kUnsupported,
-                    "{} tensor(s) that architecture '{}' does not use ({}{}): computing without them would be wrong",
-                    count, model_->config_.architecture, names, count > 3 ? ", ..." : "");
+  return make_error(
+      ErrorCode::kUnsupported,
+      "{} tensor(s) that architecture '{}' does not use ({}{}): computing without them would be wrong", count,
+      model_->config_.architecture, names, count > 3 ? ", ..." : "");
 }
 
 Result<std::shared_ptr<const Model>> ModelLoader::load() {
@@ -275,23 +309,18 @@ Result<std::shared_ptr<const Model>> ModelLoader::load() {
   TERN_TRY_ASSIGN(model_->config_, read_config(file));
   TERN_TRY_ASSIGN(i2s_order_, i2s_order_of(file, options_));
   model_->weights_ = weights_;
-  // A file cannot describe more layers than it has tensors: checked before anything of that size is allocated.
+  // A file cannot describe more layers than it has tensors: checked before anything of that size is
+  // allocated.
   if (model_->config_.num_layers > static_cast<int64_t>(file.tensors.size())) {
     return make_error(ErrorCode::kCorrupt, "block_count is {}, but the file has only {} tensors",
                       model_->config_.num_layers, file.tensors.size());
   }
+  TERN_TRY(add_file_facts(file, options_.i2s_order.has_value(), model_->config_));
   TERN_TRY(bind_head());
   TERN_TRY(fill_rope_frequencies());
   model_->layers_.resize(static_cast<size_t>(model_->config_.num_layers));
   for (int64_t i = 0; i < model_->config_.num_layers; ++i) TERN_TRY(bind_layer(i));
   TERN_TRY(refuse_unbound());
-
-  bool has_i2s = false;
-  for (const auto& tensor : file.tensors) has_i2s = has_i2s || tensor.dtype == DType::kI2_S;
-  if (has_i2s && !options_.i2s_order && file.find(kI2sOrderKey) == nullptr) {
-    model_->config_.doubts.push_back("I2_S files do not say their byte order: x86-128 assumed, the order of the "
-                                     "published files (--i2s-order overrides)");
-  }
   return std::shared_ptr<const Model>(model_);
 }
 
@@ -306,7 +335,8 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const Weights> 
 size_t Model::packed_bytes() const {
   size_t total = 0;
   for (const Layer& layer : layers_) {
-    for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+    for (const Linear* linear :
+         {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
       if (linear->ternary) total += linear->ternary->resident_bytes();
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A loaded model: configuration and bound weights, immutable; and the forward pass of one step, written once against
-// Backend. Knows rows and pages, not sequences, text or sampling.
+// A loaded model: configuration and bound weights, immutable; and the forward pass of one step, written once
+// against Backend. Knows rows and pages, not sequences, text or sampling.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ namespace tern {
 Result<I2sOrder> parse_i2s_order(std::string_view name);
 
 struct LoadOptions {
-  std::optional<I2sOrder> i2s_order;  // overrides the file's key and the default (x86-128)
+  std::optional<I2sOrder> i2s_order;    // overrides the file's key and the default (x86-128)
   bool force_int8_activations = false;  // --act int8: for containers that do not say
   std::function<void(int64_t done_bytes, int64_t total_bytes)> progress;  // may be empty
 };
@@ -43,10 +43,11 @@ struct StepBuffers {
   float *h, *a, *q, *k, *v, *attn, *gate, *up, *y;  // [max_rows, width]
   float *rope_cos, *rope_sin;                       // [max_rows, rope_dim/2]
   float* logits;                                    // [max_logit_rows, vocab]
-  uint8_t* bad;                                     // [max_rows], 1 = a non-finite activation appeared in the row
+  uint8_t* bad;  // [max_rows], 1 = a non-finite activation appeared in the row
   QuantizedRows quantized;
 
-  static Result<StepBuffers> create(const Config& config, Backend& backend, int64_t max_rows, int64_t max_logit_rows);
+  static Result<StepBuffers> create(const Config& config, Backend& backend, int64_t max_rows,
+                                    int64_t max_logit_rows);
 };
 
 /// One row of a step.
@@ -56,10 +57,15 @@ struct BatchRow {
   bool wants_logits = false;
 };
 
+/// The configuration of a file with everything that the tensors say (vocabulary, doubts), without reading any
+/// weight. For `tern info`. Errors: as Model::load, of the header and the embedding's shape.
+Result<Config> inspect_config(const Weights& weights);
+
 class Model {
  public:
   /// Reads the configuration, binds every tensor by name and shape, packs the ternary ones. A tensor that the
-  /// architecture does not know is refused: an unknown part would be computed wrongly. Errors name file and tensor.
+  /// architecture does not know is refused: an unknown part would be computed wrongly. Errors name file and
+  /// tensor.
   static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const Weights> weights, Backend& backend,
                                                    const LoadOptions& options);
 
@@ -70,11 +76,13 @@ class Model {
   const DenseWeight& head() const { return head_; }
   size_t packed_bytes() const;  // anonymous memory of packed weights
 
-  /// Runs one step: appends each row's k and v to the cache, then computes. Rows of one sequence must be in ascending
-  /// position order; earlier positions must be in the cache already. Logits of the rows that want them stand, in row
-  /// order, in buffers.logits; rows that met a non-finite value are marked in buffers.bad. Result bits do not depend
-  /// on which other rows are in the step, the threads or the kernels. Threads: one step at a time per buffers.
-  void forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows, StepBuffers& buffers) const;
+  /// Runs one step: appends each row's k and v to the cache, then computes. Rows of one sequence must be in
+  /// ascending position order; earlier positions must be in the cache already. Logits of the rows that want
+  /// them stand, in row order, in buffers.logits; rows that met a non-finite value are marked in buffers.bad.
+  /// Result bits do not depend on which other rows are in the step, the threads or the kernels. Threads: one
+  /// step at a time per buffers.
+  void forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows,
+               StepBuffers& buffers) const;
 
  private:
   friend class ModelLoader;

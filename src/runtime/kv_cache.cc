@@ -24,11 +24,16 @@ Result<KvCache> KvCache::create(const Config& config, KvType type, int64_t num_p
   KvCache cache;
   const int64_t page_bytes = bytes_per_page(config, type);
   if (num_pages < 1 || num_pages > (int64_t{1} << 46) / page_bytes) {
-    return make_error(ErrorCode::kOutOfMemory, "a KV cache of {} pages of {} bytes is too large", num_pages, page_bytes);
+    return make_error(ErrorCode::kOutOfMemory, "a KV cache of {} pages of {} bytes is too large", num_pages,
+                      page_bytes);
   }
   TERN_TRY_ASSIGN(cache.memory_, backend.allocate(static_cast<size_t>(num_pages * page_bytes)));
-  cache.view_ = KvView{type, cache.memory_.data(), config.num_layers, layer_page_bytes(config, type),
-                       config.num_kv_heads, config.head_dim};
+  cache.view_ = KvView{type,
+                       cache.memory_.data(),
+                       config.num_layers,
+                       layer_page_bytes(config, type),
+                       config.num_kv_heads,
+                       config.head_dim};
   cache.references_.assign(static_cast<size_t>(num_pages), 0);
   for (int64_t page = num_pages - 1; page >= 0; --page) cache.free_.push_back(static_cast<int32_t>(page));
   return cache;
@@ -54,7 +59,8 @@ void KvCache::release(int32_t page) {
 
 void KvCache::copy(int32_t from, int32_t to) {
   const auto bytes = static_cast<size_t>(view_.page_bytes * view_.num_layers);
-  std::memcpy(view_.base + static_cast<size_t>(to) * bytes, view_.base + static_cast<size_t>(from) * bytes, bytes);
+  std::memcpy(view_.base + static_cast<size_t>(to) * bytes, view_.base + static_cast<size_t>(from) * bytes,
+              bytes);
 }
 
 }  // namespace tern

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pages of keys and values: 64 positions of one sequence, all layers, each. Counts references, so that sequences can
-// share pages (fork). Holds no model and no tokens; a sequence's page list lives in Sequence.
+// Pages of keys and values: 64 positions of one sequence, all layers, each. Counts references, so that
+// sequences can share pages (fork). Holds no model and no tokens; a sequence's page list lives in Sequence.
 // Threads: owned by whoever calls step; not for concurrent use.
 #pragma once
 
@@ -15,7 +15,8 @@ namespace tern {
 
 class KvCache {
  public:
-  /// Reserves `num_pages` pages. The system commits memory only as pages are first written. Errors: kOutOfMemory.
+  /// Reserves `num_pages` pages. The system commits memory only as pages are first written. Errors:
+  /// kOutOfMemory.
   static Result<KvCache> create(const Config& config, KvType type, int64_t num_pages, Backend& backend);
 
   /// Bytes of one page, all layers.

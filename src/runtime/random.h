@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The generator of sampling: counter-based, so that the number for (seed, choice, position) does not depend on what was
-// drawn before it: batches, speculation and retries get the same text. Philox-4x32-10 (Salmon et al., SC 2011).
+// The generator of sampling: counter-based, so that the number for (seed, choice, position) does not depend
+// on what was drawn before it: batches, speculation and retries get the same text. Philox-4x32-10 (Salmon et
+// al., SC 2011).
 #pragma once
 
 #include <array>
@@ -20,10 +21,12 @@ constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, st
 }
 
 /// A uniform double in [0, 1) with 53 random bits, for one sampled token.
-///   seed      of the request     choice    index of the answer (n > 1)     position  of the token in the sequence
+///   seed      of the request     choice    index of the answer (n > 1)     position  of the token in the
+///   sequence
 constexpr double uniform_at(uint64_t seed, uint32_t choice, uint64_t position) {
-  const auto words = philox4x32({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), choice, 0},
-                                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  const auto words =
+      philox4x32({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), choice, 0},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   const uint64_t bits = (uint64_t{words[1]} << 32 | words[0]) >> 11;
   return static_cast<double>(bits) * 0x1p-53;
 }

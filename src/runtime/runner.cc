@@ -25,7 +25,8 @@ Status Runner::check_tokens(std::span<const int32_t> tokens) const {
   const int64_t vocab = model_->config().vocab_size;
   for (const int32_t token : tokens) {
     if (token < 0 || token >= vocab) {
-      return make_error(ErrorCode::kUsage, "token id {} is outside the vocabulary (0 to {})", token, vocab - 1);
+      return make_error(ErrorCode::kUsage, "token id {} is outside the vocabulary (0 to {})", token,
+                        vocab - 1);
     }
   }
   return {};
@@ -41,7 +42,8 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
   }
   TERN_CHECK(total <= buffers_.max_rows, "a step of more rows than max_rows");
   if (needed_pages > cache_.free_pages()) {
-    return make_error(ErrorCode::kOutOfMemory, "the context is full: {} tokens fit (-c makes it larger)", context_);
+    return make_error(ErrorCode::kOutOfMemory, "the context is full: {} tokens fit (-c makes it larger)",
+                      context_);
   }
   int64_t wanted = 0;
   for (const StepInput& input : inputs) {
@@ -49,7 +51,8 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
     const auto count = static_cast<int64_t>(input.tokens.size());
     TERN_TRY(input.sequence->append(input.tokens.data(), count));
     for (int64_t i = 0; i < count; ++i) {
-      const bool wants = input.wanted == LogitsWanted::kAll || (input.wanted == LogitsWanted::kLast && i + 1 == count);
+      const bool wants =
+          input.wanted == LogitsWanted::kAll || (input.wanted == LogitsWanted::kLast && i + 1 == count);
       rows_.push_back({input.tokens[static_cast<size_t>(i)], {begin + i, input.sequence->pages()}, wants});
       wanted += wants ? 1 : 0;
     }
@@ -62,7 +65,8 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
     for (const StepInput& input : inputs) {
       input.sequence->truncate(input.sequence->length() - static_cast<int64_t>(input.tokens.size()));
     }
-    return make_error(ErrorCode::kNumeric, "an activation at position {} is not finite (overflow, or damaged weights)",
+    return make_error(ErrorCode::kNumeric,
+                      "an activation at position {} is not finite (overflow, or damaged weights)",
                       rows_[static_cast<size_t>(row)].place.position);
   }
   return std::span<const float>(buffers_.logits, static_cast<size_t>(wanted * model_->config().vocab_size));
@@ -79,7 +83,8 @@ Result<std::span<const float>> Runner::feed(Sequence& sequence, std::span<const 
     }
     const size_t count = std::min(tokens.size() - begin, static_cast<size_t>(buffers_.max_rows));
     const bool is_last = begin + count == tokens.size();
-    const StepInput input{&sequence, tokens.subspan(begin, count), is_last ? LogitsWanted::kLast : LogitsWanted::kNone};
+    const StepInput input{&sequence, tokens.subspan(begin, count),
+                          is_last ? LogitsWanted::kLast : LogitsWanted::kNone};
     TERN_TRY_ASSIGN(logits, step({&input, 1}));
     begin += count;
     if (progress) progress(static_cast<int64_t>(begin));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Runs steps of a model over sequences: owns the KV cache and the step's buffers, cuts long inputs into chunks.
-// Tokens only; no text, no sampling policy. One thread at a time calls it; the model and backend are borrowed.
+// Runs steps of a model over sequences: owns the KV cache and the step's buffers, cuts long inputs into
+// chunks. Tokens only; no text, no sampling policy. One thread at a time calls it; the model and backend are
+// borrowed.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,7 @@
 namespace tern {
 
 struct RunnerOptions {
-  int64_t context = 0;         // tokens of all sequences together that the cache holds; 0 = the model's max_seq_len
+  int64_t context = 0;  // tokens of all sequences together that the cache holds; 0 = the model's max_seq_len
   KvType kv_type = KvType::kF16;
   int64_t max_rows = 512;       // rows of one step (the prefill chunk)
   int64_t max_logit_rows = 64;  // rows of one step that may ask for logits
@@ -40,14 +41,16 @@ class Runner {
   int64_t context() const { return context_; }
   Sequence new_sequence() { return Sequence(cache_); }
 
-  /// One step with rows of several sequences: at most max_rows tokens and max_logit_rows wanted logits in all; each
-  /// sequence at most once. The tokens are appended to their sequences. Returns the logits [wanted rows, vocab], in
-  /// input order, valid until the next step. Errors: kUsage for a token id outside the vocabulary, kOutOfMemory (cache
-  /// full), kNumeric where a row was not finite; after an error every sequence is as before.
+  /// One step with rows of several sequences: at most max_rows tokens and max_logit_rows wanted logits in
+  /// all; each sequence at most once. The tokens are appended to their sequences. Returns the logits [wanted
+  /// rows, vocab], in input order, valid until the next step. Errors: kUsage for a token id outside the
+  /// vocabulary, kOutOfMemory (cache full), kNumeric where a row was not finite; after an error every
+  /// sequence is as before.
   Result<std::span<const float>> step(std::span<const StepInput> inputs);
 
   /// Feeds `tokens` to one sequence in chunks of at most max_rows and returns the logits after the last one.
-  /// `progress(done)` after each chunk; returns kCancelled where `cancel` became true between chunks (what was fed stays).
+  /// `progress(done)` after each chunk; returns kCancelled where `cancel` became true between chunks (what
+  /// was fed stays).
   Result<std::span<const float>> feed(Sequence& sequence, std::span<const int32_t> tokens,
                                       const std::function<void(int64_t done)>& progress = {},
                                       const std::atomic<bool>* cancel = nullptr);
@@ -56,8 +59,12 @@ class Runner {
   int64_t max_logit_rows() const { return buffers_.max_logit_rows; }
 
  private:
-  Runner(std::shared_ptr<const Model> model, Backend& backend, KvCache cache, StepBuffers buffers, int64_t context)
-      : model_(std::move(model)), backend_(backend), cache_(std::move(cache)), buffers_(std::move(buffers)),
+  Runner(std::shared_ptr<const Model> model, Backend& backend, KvCache cache, StepBuffers buffers,
+         int64_t context)
+      : model_(std::move(model)),
+        backend_(backend),
+        cache_(std::move(cache)),
+        buffers_(std::move(buffers)),
         context_(context) {}
   Status check_tokens(std::span<const int32_t> tokens) const;
 

@@ -30,7 +30,8 @@ Status SamplingParams::check() const {
   TERN_TRY(check_range("repeat-last-n", repeat_last_n, -1, std::numeric_limits<int32_t>::max()));
   for (const auto& [token, bias] : logit_bias) {
     if (std::isnan(bias) || bias == std::numeric_limits<float>::infinity()) {
-      return make_error(ErrorCode::kUsage, "logit bias of token {} is {}, expected a finite number or -inf", token, bias);
+      return make_error(ErrorCode::kUsage, "logit bias of token {} is {}, expected a finite number or -inf",
+                        token, bias);
     }
   }
   return {};
@@ -76,10 +77,12 @@ size_t Sampler::keep_top(size_t count, size_t sorted) {
   count = std::min(count, candidates_.size());
   const auto begin = candidates_.begin();
   const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;  // a total order: one result everywhere
+    return a.logit != b.logit ? a.logit > b.logit
+                              : a.token < b.token;  // a total order: one result everywhere
   };
   if (count > sorted) {
-    std::partial_sort(begin + static_cast<int64_t>(sorted), begin + static_cast<int64_t>(count), candidates_.end(), before);
+    std::partial_sort(begin + static_cast<int64_t>(sorted), begin + static_cast<int64_t>(count),
+                      candidates_.end(), before);
   }
   return count;
 }
@@ -89,13 +92,15 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, std::span<const i
   adjusted_.assign(logits.begin(), logits.end());
   for (const float x : logits) {
     if (std::isnan(x) || x == std::numeric_limits<float>::infinity()) {
-      return make_error(ErrorCode::kNumeric, "a logit is not finite: the model's weights or activations overflowed");
+      return make_error(ErrorCode::kNumeric,
+                        "a logit is not finite: the model's weights or activations overflowed");
     }
   }
   const auto in_vocabulary = [&](int32_t t) { return t >= 0 && static_cast<size_t>(t) < logits.size(); };
   for (const auto& [token, bias] : params.logit_bias) {
     if (!in_vocabulary(token)) {
-      return make_error(ErrorCode::kUsage, "logit bias for token {}, outside the vocabulary of {}", token, logits.size());
+      return make_error(ErrorCode::kUsage, "logit bias for token {}, outside the vocabulary of {}", token,
+                        logits.size());
     }
     adjusted_[static_cast<size_t>(token)] += bias;
   }
@@ -116,16 +121,18 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, std::span<const i
 }
 
 int32_t Sampler::draw(size_t count, const SamplingParams& params, const SamplePlace& place) {
-  // Probabilities relative to the best one, e^(x - max), before temperature; summed in candidate order, which is
-  // descending where top-k sorted them and by id otherwise: one order for one set of parameters.
-  const float top = std::max_element(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                      return a.logit < b.logit;
-                    })->logit;
+  // Probabilities relative to the best one, e^(x - max), before temperature; summed in candidate order, which
+  // is descending where top-k sorted them and by id otherwise: one order for one set of parameters.
+  const float top =
+      std::max_element(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+        return a.logit < b.logit;
+      })->logit;
   auto relative = [top](const Candidate& c) { return static_cast<double>(exp_f32(c.logit - top)); };
   double total = 0;
   for (const Candidate& c : candidates_) total += relative(c);
 
-  // top-p: the smallest prefix of the sorted candidates with at least that share; sorts only as far as needed.
+  // top-p: the smallest prefix of the sorted candidates with at least that share; sorts only as far as
+  // needed.
   if (params.top_p < 1) {
     double mass = 0;
     size_t kept = 0, sorted = params.top_k > 0 ? count : keep_top(256, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From logits to a token. Pure: the same logits, past, parameters and place give the same token on every machine.
-// Order of the transforms (the one of llama.cpp's default chain where both have the step):
+// From logits to a token. Pure: the same logits, past, parameters and place give the same token on every
+// machine. Order of the transforms (the one of llama.cpp's default chain where both have the step):
 //   logit bias -> repetition penalty -> presence and frequency penalties -> [temperature 0: arg-max, done]
 //   -> top-k -> top-p -> min-p -> temperature -> draw
 // Ties go to the lower token id everywhere.
@@ -40,8 +40,8 @@ struct SamplePlace {
 class Sampler {
  public:
   /// Errors: kNumeric where a logit is NaN or +infinity, or where every token is forbidden.
-  Result<int32_t> sample(std::span<const float> logits, std::span<const int32_t> past, const SamplingParams& params,
-                         const SamplePlace& place);
+  Result<int32_t> sample(std::span<const float> logits, std::span<const int32_t> past,
+                         const SamplingParams& params, const SamplePlace& place);
 
  private:
   struct Candidate {
@@ -53,10 +53,10 @@ class Sampler {
   size_t keep_top(size_t count, size_t sorted);
   int32_t draw(size_t count, const SamplingParams& params, const SamplePlace& place);
 
-  std::vector<float> adjusted_;          // [vocab]
-  std::vector<Candidate> candidates_;    // descending logits, ascending ids among equals, where sorted
-  std::vector<double> weights_;          // of the kept candidates
-  std::vector<int32_t> seen_;            // scratch of penalise
+  std::vector<float> adjusted_;        // [vocab]
+  std::vector<Candidate> candidates_;  // descending logits, ascending ids among equals, where sorted
+  std::vector<double> weights_;        // of the kept candidates
+  std::vector<int32_t> seen_;          // scratch of penalise
 };
 
 /// Arg-max with ties to the lower id; -1 where a logit is NaN. For tests and greedy decoding.

@@ -20,7 +20,8 @@ double log_probability(std::span<const float> logits, int32_t token) {
 
 namespace {
 
-/// Scores tokens[1..] of one window that has just been started; `fed` includes a leading BOS where there is one.
+/// Scores tokens[1..] of one window that has just been started; `fed` includes a leading BOS where there is
+/// one.
 Status score_window(Runner& runner, std::span<const int32_t> fed, std::vector<double>& nll,
                     const std::function<void(int64_t)>& progress) {
   Sequence sequence = runner.new_sequence();
@@ -77,7 +78,8 @@ Result<Score> score_tokens(Runner& runner, std::span<const int32_t> tokens, int6
   score.mean_nll = sum / static_cast<double>(score.tokens);
   for (const double x : score.nll) squares += (x - score.mean_nll) * (x - score.mean_nll);
   if (score.tokens > 1) {
-    score.std_error = std::sqrt(squares / static_cast<double>(score.tokens - 1) / static_cast<double>(score.tokens));
+    score.std_error =
+        std::sqrt(squares / static_cast<double>(score.tokens - 1) / static_cast<double>(score.tokens));
   }
   score.perplexity = portable_exp(std::min(score.mean_nll, 690.0));
   return score;

@@ -20,8 +20,9 @@ int64_t Sequence::pages_needed(int64_t count) const {
 Status Sequence::append(const int32_t* tokens, int64_t count) {
   const int64_t needed = pages_needed(count);
   if (needed > cache_->free_pages()) {
-    return make_error(ErrorCode::kOutOfMemory, "the KV cache is full: {} more pages of {} tokens needed, {} free", needed,
-                      kPageRows, cache_->free_pages());
+    return make_error(ErrorCode::kOutOfMemory,
+                      "the KV cache is full: {} more pages of {} tokens needed, {} free", needed, kPageRows,
+                      cache_->free_pages());
   }
   if (count > 0 && length() % kPageRows != 0 && cache_->references(pages_.back()) > 1) {
     const int32_t copy = cache_->allocate();

@@ -38,7 +38,8 @@ class Sequence {
   Status append(const int32_t* tokens, int64_t count);
   /// Rolls back to the first `length` tokens, as if the rest had never been.
   void truncate(int64_t length);
-  /// A second sequence with the same past. Full pages are shared; the last, partial one is copied when either grows.
+  /// A second sequence with the same past. Full pages are shared; the last, partial one is copied when either
+  /// grows.
   Sequence fork() const;
 
  private:

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// One function per subcommand: registers its flags and, when chosen, leaves its exit status in *exit_code.
+#pragma once
+
+#include <CLI/App.hpp>
+
+namespace tern::cli {
+
+void add_run_command(CLI::App& app, int* exit_code);         // run.cc
+void add_info_command(CLI::App& app, int* exit_code);        // info.cc
+void add_perplexity_command(CLI::App& app, int* exit_code);  // perplexity.cc
+
+}  // namespace tern::cli
