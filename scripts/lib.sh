@@ -31,10 +31,17 @@ job_count() {
   echo $((cores < memory ? cores : memory))
 }
 
+# configured PRESET: whether its build folder is ready. One that was configured elsewhere (a copied checkout) is not.
+configured() {
+  [ -f "$TERN_BUILD/$1/build.ninja" ] &&
+    grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(cd "$TERN_ROOT" && pwd -P)" "$TERN_BUILD/$1/CMakeCache.txt"
+}
+
 # configure PRESET [CMAKE ARGUMENTS...]
 configure() {
   local preset="$1"
   shift
+  if ! configured "$preset"; then rm -rf "${TERN_BUILD:?}/$preset"; fi
   if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
   fi
