@@ -11,7 +11,7 @@ failures=0
 # machine INSTALLED USER: a pretended Debian where the packages named are installed and the user has that number.
 # What apt-get and sudo are asked to do goes to $work/asked.
 machine() {
-  rm -rf "$work/bin" "$work/tree" "$work/asked"
+  rm -rf "${work:?}"/{bin,tree,asked}
   mkdir -p "$work/bin" "$work/tree/scripts"
   cp "$root/scripts/setup.sh" "$work/tree/scripts/"
   for tool in bash env dirname cat awk tr mkdir tail; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
