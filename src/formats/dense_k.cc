@@ -65,7 +65,7 @@ int choose_sub_scale(const float* values, float d) {
   const float ratio = amax / (kLargestCode * d);
   int covering = static_cast<int>(ratio);
   covering = std::min(covering + (static_cast<float>(covering) < ratio), kMaxSubScale);
-  const int lowest = std::max(1, std::min(covering - 1, covering - covering / 8));
+  const int lowest = std::max(1, std::min(covering - 1, covering - covering / 16));
   const int sign = signed_max > 0.0f ? -1 : 1;  // the extreme falls on the longer side, -32
 
   int best = sign * covering;

@@ -65,14 +65,18 @@ Status check_multiple(DType dtype, const char* what, uint64_t size, uint64_t mul
 }
 
 Status check_trits(DType dtype, const int8_t* trits, uint64_t rows, uint64_t cols, TritRange range) {
-  for (uint64_t i = 0; i < rows * cols; ++i) {
-    const int8_t t = trits[i];
-    if (t >= range.lowest && t <= range.highest && (range.has_zero || t != 0)) continue;
-    return make_error(ErrorCode::kUnsupported, "{} holds weights {} {} +{}, found {} at row {}, column {}",
-                      dtype_name(dtype), range.lowest, range.has_zero ? "to" : "and", range.highest, t,
-                      i / cols, i % cols);
-  }
-  return {};
+  const auto legal = [range](int8_t t) {
+    return (t >= range.lowest) & (t <= range.highest) & (range.has_zero | (t != 0));
+  };
+  bool all_legal =
+      true;  // one pass without early exit is vector code; the place is looked for only when needed
+  for (uint64_t i = 0; i < rows * cols; ++i) all_legal &= legal(trits[i]);
+  if (all_legal) return {};
+  uint64_t at = 0;
+  while (legal(trits[at])) ++at;
+  return make_error(ErrorCode::kUnsupported, "{} holds weights {} {} +{}, found {} at row {}, column {}",
+                    dtype_name(dtype), range.lowest, range.has_zero ? "to" : "and", range.highest, trits[at],
+                    at / cols, at % cols);
 }
 
 Error undefined_byte(DType dtype, uint64_t offset, uint8_t value) {

@@ -21,7 +21,7 @@ Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, ui
               uint64_t row_count, I2sOrder, int8_t* trits, float*) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   check_row_range(rows, row_begin, row_count);
-  if (cols == 0) return {};  // a header may claim 2^60 rows of nothing
+  if (bytes.empty()) return {};  // a header may claim 2^60 rows of nothing
   const uint8_t* base = as_u8(bytes);
   for (uint64_t r = row_begin; r < row_begin + row_count; ++r, trits += cols) {
     const uint64_t begin = r % packed_rows(rows) * cols;
@@ -38,7 +38,7 @@ Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, I
               std::span<std::byte> bytes) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   TERN_TRY(check_trits(DType::kHfU8, trits, rows, cols, {}));
-  if (cols == 0) return {};
+  if (bytes.empty()) return {};
   std::memset(bytes.data(), 0, bytes.size());
   for (uint64_t r = 0; r < rows; ++r, trits += cols) {
     pack_field(trits, cols, static_cast<unsigned>(2 * (r / packed_rows(rows))),
