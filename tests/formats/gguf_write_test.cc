@@ -191,8 +191,8 @@ WrittenTensor random_tensor(Random& random, size_t index) {
 }
 
 TEST_F(GgufWrite, ReadsBackWhatWasWritten) {
-  // 300 files: each type and value type appears in dozens of them.
-  for (uint64_t seed = 0; seed < 300; ++seed) {
+  // 100 files: each value type appears in dozens of them, each tensor type in several.
+  for (uint64_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
     GgufWriter writer, again;

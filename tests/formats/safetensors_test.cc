@@ -107,91 +107,87 @@ std::string tensors(const std::string& inside, size_t data_bytes = 4) {
   return file_of("{" + inside + "}", data_bytes);
 }
 
-std::vector<Broken> broken_files() {
-  const std::string deep(20000, '[');
-  std::string many_dims = "[1";
-  for (int i = 0; i < 32; ++i) many_dims += ",1";
-  return {
-      {"empty", "", {"byte 0", "8 bytes, the file has 0"}},
-      {"length_cut", std::string(7, '\0'), {"8 bytes, the file has 7"}},
-      {"length_beyond_file", with_length(3, "{}"), {"header length 3", "2 bytes behind"}},
-      {"length_over_limit", with_length(100'000'001, "{}"), {"100000001", "at most 100000000"}},
-      {"length_huge", with_length(~uint64_t{0}, "{}"), {"at most 100000000"}},
-      {"length_0", with_length(0, "{}"), {"starts with '{'"}},
-      {"starts_with_space", file_of(" {}"), {"byte 8", "starts with '{'"}},
-      {"array_outside", file_of("[]"), {"starts with '{'"}},
-      {"not_utf8", file_of("{\"a\xff\":{}}"), {"not UTF-8"}},
-      {"not_closed", file_of("{"), {"byte 9", "expected a string", "end of the header"}},
-      {"garbage_behind", file_of("{} x"), {"byte 11", "white space", "'x'"}},
-      {"two_objects", file_of("{}{}"), {"white space behind"}},
-      {"trailing_comma", tensors("\"t\":" + kU8 + ","), {"expected a string", "'}'"}},
-      {"no_colon", tensors("\"t\" " + kU8), {"expected ':'"}},
-      {"no_comma", tensors("\"t\":" + kU8 + "\"u\":" + kU8), {"expected '}'"}},
-      {"key_without_quotes", tensors("t:" + kU8), {"expected a string"}},
-      {"string_not_closed", file_of("{\"t"), {"string that ends"}},
-      {"raw_newline_in_string", file_of("{\"a\nb\":1}"), {"raw control characters"}},
-      {"bad_escape", file_of("{\"\\x\":1}"), {"expected an escape"}},
-      {"escape_cut", file_of("{\"\\"), {"expected an escape"}},
-      {"bad_hex", file_of("{\"\\u00g0\":1}"), {"four hexadecimal digits"}},
-      {"hex_cut", file_of("{\"\\u00"), {"four hexadecimal digits"}},
-      {"lone_high_surrogate", file_of("{\"\\ud800\":1}"), {"surrogate pair"}},
-      {"lone_low_surrogate", file_of("{\"\\udc00\":1}"), {"surrogate pair"}},
-      {"two_high_surrogates", file_of("{\"\\ud800\\ud800\":1}"), {"surrogate pair"}},
-      {"name_empty", tensors("\"\":" + kU8), {"is empty or has control"}},
-      {"name_control", tensors("\"a\\u0007\":" + kU8), {"control characters", "a\\x07"}},
-      {"name_twice",
-       tensors(
-           R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0074":{"dtype":"U8","shape":[4],"data_offsets":[4,8]})",
-           8),
-       {"tensor 't' appears twice"}},
-      {"nested_deeply", tensors("\"t\":{\"shape\":" + deep), {"'t'", "unsigned integer"}},
-      {"objects_nested", tensors("\"t\":{\"a\":{\"a\":{}}}"), {"key 'a' is not known"}},
-      {"info_is_array", tensors("\"t\":[]"), {"'t'", "expected '{'"}},
-      {"unknown_key",
-       tensors(R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"x":1})"),
-       {"key 'x' is not known"}},
-      {"dtype_twice", tensors(R"("t":{"dtype":"U8","dtype":"U8"})"), {"key 'dtype' appears twice"}},
-      {"dtype_missing", tensors(R"("t":{"shape":[4],"data_offsets":[0,4]})"), {"'dtype' is missing"}},
-      {"shape_missing", tensors(R"("t":{"dtype":"U8","data_offsets":[0,4]})"), {"'shape' is missing"}},
-      {"offsets_missing", tensors(R"("t":{"dtype":"U8","shape":[4]})"), {"'data_offsets' is missing"}},
-      {"dtype_unknown", one("\"F8_E4M3\"", "[4]", "[0,4]"), {"'t'", "dtype 'F8_E4M3'"}},
-      {"dtype_number", one("4", "[4]", "[0,4]"), {"expected a string"}},
-      {"shape_negative", one("\"U8\"", "[-4]", "[0,4]"), {"unsigned integer", "'-4]"}},
-      {"shape_float", one("\"U8\"", "[4.0]", "[0,4]"), {"unsigned integer", "'4.0]"}},
-      {"shape_exponent", one("\"U8\"", "[4e0]", "[0,4]"), {"unsigned integer"}},
-      {"shape_leading_zero", one("\"U8\"", "[04]", "[0,4]"), {"unsigned integer"}},
-      {"shape_string", one("\"U8\"", "[\"4\"]", "[0,4]"), {"unsigned integer"}},
-      {"shape_null", one("\"U8\"", "null", "[0,4]"), {"expected '['"}},
-      {"shape_above_64_bits", one("\"U8\"", "[18446744073709551616]", "[0,4]"), {"at most 64 bits"}},
-      {"shape_overflow", one("\"U8\"", "[4294967296,4294967296]", "[0,0]", 0), {"overflows 64 bits"}},
-      {"bytes_overflow", one("\"F64\"", "[2305843009213693952]", "[0,0]", 0), {"more than 2^63 bytes"}},
-      {"too_many_dims", one("\"U8\"", many_dims + "]", "[0,1]", 1), {"at most 32 dimensions"}},
-      {"size_mismatch", one("\"I32\"", "[2]", "[0,4]"), {"takes 8 bytes", "[0, 4] give 4"}},
-      {"offsets_backwards", one("\"U8\"", "[4]", "[4,0]"), {"run backwards"}},
-      {"offsets_one", one("\"U8\"", "[4]", "[0]"), {"two data_offsets, found 1"}},
-      {"offsets_three", one("\"U8\"", "[4]", "[0,4,4]"), {"two data_offsets"}},
-      {"hole_at_start", one("\"U8\"", "[4]", "[1,5]", 5), {"[1, 5]", "begin of 0"}},
-      {"beyond_buffer", one("\"U8\"", "[4]", "[0,4]", 3), {"end of at most 3"}},
-      {"bytes_behind", one("\"U8\"", "[4]", "[0,4]", 5), {"end at 4", "has 5 bytes"}},
-      {"no_tensors_but_bytes", file_of("{}", 1), {"end at 0", "has 1 bytes"}},
-      {"hole",
-       tensors(
-           R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"u":{"dtype":"U8","shape":[1],"data_offsets":[5,6]})",
-           6),
-       {"'u'", "begin of 4"}},
-      {"overlap",
-       tensors(
-           R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"u":{"dtype":"U8","shape":[2],"data_offsets":[3,5]})",
-           5),
-       {"'u'", "begin of 4"}},
-      {"metadata_twice",
-       tensors(R"("__metadata__":{},"__metadata__":{})", 0),
-       {"__metadata__ appears twice"}},
-      {"metadata_key_twice", tensors(R"("__metadata__":{"a":"","a":""})", 0), {"key 'a' twice"}},
-      {"metadata_number", tensors(R"("__metadata__":{"a":1})", 0), {"expected a string"}},
-      {"metadata_nested", tensors(R"("__metadata__":{"a":{}})", 0), {"expected a string"}},
-  };
-}
+const std::string kDeep(20000, '[');
+const std::string kManyDims = "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]";
+
+const std::vector<Broken> kBrokenFiles = {
+    {"empty", "", {"byte 0", "8 bytes, the file has 0"}},
+    {"length_cut", std::string(7, '\0'), {"8 bytes, the file has 7"}},
+    {"length_beyond_file", with_length(3, "{}"), {"header length 3", "2 bytes behind"}},
+    {"length_over_limit", with_length(100'000'001, "{}"), {"100000001", "at most 100000000"}},
+    {"length_huge", with_length(~uint64_t{0}, "{}"), {"at most 100000000"}},
+    {"length_0", with_length(0, "{}"), {"starts with '{'"}},
+    {"starts_with_space", file_of(" {}"), {"byte 8", "starts with '{'"}},
+    {"array_outside", file_of("[]"), {"starts with '{'"}},
+    {"not_utf8", file_of("{\"a\xff\":{}}"), {"not UTF-8"}},
+    {"not_closed", file_of("{"), {"byte 9", "expected a string", "end of the header"}},
+    {"garbage_behind", file_of("{} x"), {"byte 11", "white space", "'x'"}},
+    {"two_objects", file_of("{}{}"), {"white space behind"}},
+    {"trailing_comma", tensors("\"t\":" + kU8 + ","), {"expected a string", "'}'"}},
+    {"no_colon", tensors("\"t\" " + kU8), {"expected ':'"}},
+    {"no_comma", tensors("\"t\":" + kU8 + "\"u\":" + kU8), {"expected '}'"}},
+    {"key_without_quotes", tensors("t:" + kU8), {"expected a string"}},
+    {"string_not_closed", file_of("{\"t"), {"string that ends"}},
+    {"raw_newline_in_string", file_of("{\"a\nb\":1}"), {"raw control characters"}},
+    {"bad_escape", file_of("{\"\\x\":1}"), {"expected an escape"}},
+    {"escape_cut", file_of("{\"\\"), {"expected an escape"}},
+    {"bad_hex", file_of("{\"\\u00g0\":1}"), {"four hexadecimal digits"}},
+    {"hex_cut", file_of("{\"\\u00"), {"four hexadecimal digits"}},
+    {"lone_high_surrogate", file_of("{\"\\ud800\":1}"), {"surrogate pair"}},
+    {"lone_low_surrogate", file_of("{\"\\udc00\":1}"), {"surrogate pair"}},
+    {"two_high_surrogates", file_of("{\"\\ud800\\ud800\":1}"), {"surrogate pair"}},
+    {"name_empty", tensors("\"\":" + kU8), {"is empty or has control"}},
+    {"name_control", tensors("\"a\\u0007\":" + kU8), {"control characters", "a\\x07"}},
+    {"name_twice",
+     tensors(
+         R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0074":{"dtype":"U8","shape":[4],"data_offsets":[4,8]})",
+         8),
+     {"tensor 't' appears twice"}},
+    {"nested_deeply", tensors("\"t\":{\"shape\":" + kDeep), {"'t'", "unsigned integer"}},
+    {"objects_nested", tensors("\"t\":{\"a\":{\"a\":{}}}"), {"key 'a' is not known"}},
+    {"info_is_array", tensors("\"t\":[]"), {"'t'", "expected '{'"}},
+    {"unknown_key",
+     tensors(R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"x":1})"),
+     {"key 'x' is not known"}},
+    {"dtype_twice", tensors(R"("t":{"dtype":"U8","dtype":"U8"})"), {"key 'dtype' appears twice"}},
+    {"dtype_missing", tensors(R"("t":{"shape":[4],"data_offsets":[0,4]})"), {"'dtype' is missing"}},
+    {"shape_missing", tensors(R"("t":{"dtype":"U8","data_offsets":[0,4]})"), {"'shape' is missing"}},
+    {"offsets_missing", tensors(R"("t":{"dtype":"U8","shape":[4]})"), {"'data_offsets' is missing"}},
+    {"dtype_unknown", one("\"F8_E4M3\"", "[4]", "[0,4]"), {"'t'", "dtype 'F8_E4M3'"}},
+    {"dtype_number", one("4", "[4]", "[0,4]"), {"expected a string"}},
+    {"shape_negative", one("\"U8\"", "[-4]", "[0,4]"), {"unsigned integer", "'-4]"}},
+    {"shape_float", one("\"U8\"", "[4.0]", "[0,4]"), {"unsigned integer", "'4.0]"}},
+    {"shape_exponent", one("\"U8\"", "[4e0]", "[0,4]"), {"unsigned integer"}},
+    {"shape_leading_zero", one("\"U8\"", "[04]", "[0,4]"), {"unsigned integer"}},
+    {"shape_string", one("\"U8\"", "[\"4\"]", "[0,4]"), {"unsigned integer"}},
+    {"shape_null", one("\"U8\"", "null", "[0,4]"), {"expected '['"}},
+    {"shape_above_64_bits", one("\"U8\"", "[18446744073709551616]", "[0,4]"), {"at most 64 bits"}},
+    {"shape_overflow", one("\"U8\"", "[4294967296,4294967296]", "[0,0]", 0), {"overflows 64 bits"}},
+    {"bytes_overflow", one("\"F64\"", "[2305843009213693952]", "[0,0]", 0), {"more than 2^63 bytes"}},
+    {"too_many_dims", one("\"U8\"", kManyDims, "[0,1]", 1), {"at most 32 dimensions"}},
+    {"size_mismatch", one("\"I32\"", "[2]", "[0,4]"), {"takes 8 bytes", "[0, 4] give 4"}},
+    {"offsets_backwards", one("\"U8\"", "[4]", "[4,0]"), {"run backwards"}},
+    {"offsets_one", one("\"U8\"", "[4]", "[0]"), {"two data_offsets, found 1"}},
+    {"offsets_three", one("\"U8\"", "[4]", "[0,4,4]"), {"two data_offsets"}},
+    {"hole_at_start", one("\"U8\"", "[4]", "[1,5]", 5), {"[1, 5]", "begin of 0"}},
+    {"beyond_buffer", one("\"U8\"", "[4]", "[0,4]", 3), {"end of at most 3"}},
+    {"bytes_behind", one("\"U8\"", "[4]", "[0,4]", 5), {"end at 4", "has 5 bytes"}},
+    {"no_tensors_but_bytes", file_of("{}", 1), {"end at 0", "has 1 bytes"}},
+    {"hole",
+     tensors(
+         R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"u":{"dtype":"U8","shape":[1],"data_offsets":[5,6]})",
+         6),
+     {"'u'", "begin of 4"}},
+    {"overlap",
+     tensors(
+         R"("t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"u":{"dtype":"U8","shape":[2],"data_offsets":[3,5]})",
+         5),
+     {"'u'", "begin of 4"}},
+    {"metadata_twice", tensors(R"("__metadata__":{},"__metadata__":{})", 0), {"__metadata__ appears twice"}},
+    {"metadata_key_twice", tensors(R"("__metadata__":{"a":"","a":""})", 0), {"key 'a' twice"}},
+    {"metadata_number", tensors(R"("__metadata__":{"a":1})", 0), {"expected a string"}},
+    {"metadata_nested", tensors(R"("__metadata__":{"a":{}})", 0), {"expected a string"}},
+};
 
 class SafetensorsRefusal : public ::testing::TestWithParam<Broken> {};
 
@@ -203,7 +199,7 @@ TEST_P(SafetensorsRefusal, NamesWhatIsWrong) {
   EXPECT_EQ(file.error().message.find('\n'), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(EachRule, SafetensorsRefusal, ::testing::ValuesIn(broken_files()),
+INSTANTIATE_TEST_SUITE_P(EachRule, SafetensorsRefusal, ::testing::ValuesIn(kBrokenFiles),
                          [](const auto& info) { return std::string(info.param.name); });
 
 // ---- writer
@@ -239,7 +235,7 @@ TEST_F(SafetensorsWrite, ReadsBackWhatWasWritten) {
   constexpr DType kTypes[] = {DType::kF64, DType::kF32, DType::kF16, DType::kBF16, DType::kI64,
                               DType::kI32, DType::kI16, DType::kI8,  DType::kU64,  DType::kU32,
                               DType::kU16, DType::kU8,  DType::kBool};
-  for (uint64_t seed = 0; seed < 200; ++seed) {
+  for (uint64_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     std::string pool(8 * 27, '\0');
