@@ -2,6 +2,7 @@
 // What make_model and import_model share: a strict reader of "--name value" flags, and writing with progress.
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <initializer_list>
 #include <map>
@@ -47,14 +48,14 @@ inline Result<ToolFlags> parse_flags(int argc, char** argv, std::initializer_lis
   return flags;
 }
 
-/// Writes the file and says so on stderr, with progress where the file is large enough to wait for.
+/// Writes the file and says so on stderr, with progress every two seconds where it takes longer.
 inline Status write_with_progress(const GgufContents& contents, const std::string& path) {
-  size_t last_percent = 0;
-  TERN_TRY(write_contents(contents, path, [&last_percent](size_t done, size_t total) {
-    const size_t percent = 100 * done / total;
-    if (total < 100 || percent < last_percent + 10) return;
-    last_percent = percent;
-    fmt::print(stderr, "{} % of {} tensors\n", percent, total);
+  using Clock = std::chrono::steady_clock;
+  auto last = Clock::now();
+  TERN_TRY(write_contents(contents, path, [&last](size_t done, size_t total) {
+    if (Clock::now() - last < std::chrono::seconds(2)) return;
+    last = Clock::now();
+    fmt::print(stderr, "{} of {} tensors\n", done, total);
   }));
   fmt::print(stderr, "wrote {}\n", path);
   return {};
