@@ -28,8 +28,10 @@ esac
 chmod -R u+w "$work"
 
 # 256 MiB in one allocation is far above what any input below 64 KiB may ask for: it counts as a finding.
+# The time limit is wall time, and at nice 19 a busy machine can starve a millisecond's work for seconds: 60 s instead of
+# 5 keeps that from being a finding, while a real hang still is one.
 log=$work/log
-nice -n 19 "$binary" "$work/corpus" -artifact_prefix="$work/findings/" -timeout=5 -rss_limit_mb=2048 \
+nice -n 19 "$binary" "$work/corpus" -artifact_prefix="$work/findings/" -timeout=60 -rss_limit_mb=2048 \
   -malloc_limit_mb=256 -max_len=65536 -print_final_stats=1 >"$log" 2>&1 &
 pid=$!
 # libFuzzer's own clock is the wall's, which says little on a busy machine: the CPU time (user and system, fields 14 and
