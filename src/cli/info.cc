@@ -102,7 +102,8 @@ void print_model(const Weights& weights, const Config& config) {
   fmt::print("model     {}\n", weights.path());
   fmt::print("          GGUF v{}, {}, {} tensors\n", weights.gguf().version,
              human_bytes(static_cast<double>(weights.file_bytes())), weights.gguf().tensors.size());
-  for (const auto& [key, value] : config_json(config).items()) {
+  const Json fields = config_json(config);
+  for (const auto& [key, value] : fields.items()) {
     fmt::print("          {:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   fmt::print("bytes by class (what decoding one token reads, the embedding aside unless it is the head)\n");

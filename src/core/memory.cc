@@ -58,6 +58,18 @@ Buffer::~Buffer() {
   }
 }
 
+Result<std::shared_ptr<std::byte>> Arena::allocate(size_t bytes) {
+  constexpr size_t kBlock = size_t{64} << 20;  // address space; the system commits only what is written
+  if (block_ == nullptr || block_->size() - used_ < bytes) {
+    TERN_TRY_ASSIGN(Buffer block, Buffer::allocate(std::max(kBlock, bytes)));
+    block_ = std::make_shared<Buffer>(std::move(block));
+    used_ = 0;
+  }
+  std::byte* part = block_->data() + used_;
+  used_ = std::min(block_->size(), used_ + (bytes + 63) / 64 * 64);
+  return std::shared_ptr<std::byte>(block_, part);
+}
+
 size_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {

@@ -33,7 +33,7 @@ class CpuBackend final : public Backend {
   Result<Buffer> allocate(size_t bytes) override { return Buffer::allocate(bytes); }
 
   Result<std::unique_ptr<PackedWeight>> pack_ternary(const TernarySource& source) override {
-    TERN_TRY_ASSIGN(std::unique_ptr<PackedWeight> packed, PackedT2::pack(source, pool_));
+    TERN_TRY_ASSIGN(std::unique_ptr<PackedWeight> packed, PackedT2::pack(source, pool_, &arena_));
     return packed;
   }
 
@@ -254,6 +254,7 @@ class CpuBackend final : public Backend {
 
   const KernelTable kernels_;
   ThreadPool* const pool_;
+  Arena arena_;                   // of packed weights; each keeps its block alive
   std::vector<Scratch> scratch_;  // one per thread
 };
 

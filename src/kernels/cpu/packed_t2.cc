@@ -65,7 +65,7 @@ Status PackedT2::pack_rows(const TernarySource& source, int64_t row_begin, int64
   std::vector<int8_t> padded(static_cast<size_t>(k_padded_));
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = row_begin + i;
-    uint8_t* panel = weights_.as<uint8_t>() + row / kPanelRows * lines * kLineBytes;
+    uint8_t* panel = weights() + row / kPanelRows * lines * kLineBytes;
     const int8_t* values = trits + i * cols_;
     if (cols_ != k_padded_) {
       std::copy_n(values, cols_, padded.begin());
@@ -111,7 +111,8 @@ Status PackedT2::lay_out_scales(const float* scales) {
   return {};
 }
 
-Result<std::unique_ptr<PackedT2>> PackedT2::pack(const TernarySource& source, ThreadPool* pool) {
+Result<std::unique_ptr<PackedT2>> PackedT2::pack(const TernarySource& source, ThreadPool* pool,
+                                                 Arena* arena) {
   TERN_CHECK(source.rows > 0 && source.cols > 0, "an empty matrix");
   const bool grouped = source.scale_kind == WeightScale::kGroup;
   TERN_CHECK(!grouped || (source.group_cols > 0 && source.group_cols % kColumnPad == 0),
@@ -129,12 +130,12 @@ Result<std::unique_ptr<PackedT2>> PackedT2::pack(const TernarySource& source, Th
   packed->source_groups_ = grouped ? (source.cols + source.group_cols - 1) / source.group_cols : 1;
   const int64_t groups = packed->source_groups_;
 
-  TERN_TRY_ASSIGN(packed->weights_, Buffer::allocate(static_cast<size_t>(packed->panels() * kPanelRows *
-                                                                         packed->k_padded_ / 4)));
+  Arena own;
+  TERN_TRY_ASSIGN(packed->weights_, (arena != nullptr ? *arena : own).allocate(packed->weight_bytes()));
   TERN_TRY_ASSIGN(Buffer scales, Buffer::allocate(static_cast<size_t>(source.rows * groups) * sizeof(float)));
   if (source.rows % kPanelRows != 0) {  // rows that do not exist: value 0 is code 1
     const int64_t panel_bytes = packed->k_padded_ / 4 * kPanelRows;
-    std::memset(packed->weights_.as<uint8_t>() + (packed->panels() - 1) * panel_bytes, 0x55,
+    std::memset(packed->weights() + (packed->panels() - 1) * panel_bytes, 0x55,
                 static_cast<size_t>(panel_bytes));
   }
 
@@ -177,7 +178,7 @@ void PackedT2::unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float
   TERN_CHECK(row_begin >= 0 && row_count >= 0 && row_begin + row_count <= rows_, "rows outside the matrix");
   for (int64_t i = 0; i < row_count; ++i) {
     const int64_t row = row_begin + i;
-    const uint8_t* panel = weights_.as<uint8_t>() + row / kPanelRows * kPanelRows * k_padded_ / 4;
+    const uint8_t* panel = weights() + row / kPanelRows * kPanelRows * k_padded_ / 4;
     for (int64_t k = 0; k < cols_; ++k) {
       const uint8_t byte = panel[k / kLineCols * kLineBytes + row % kPanelRows * 4 + k % 4];
       trits[i * cols_ + k] = static_cast<int8_t>((byte >> k % kLineCols / 4 * 2 & 3) - 1);
@@ -188,7 +189,7 @@ void PackedT2::unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float
 
 TernaryArgs PackedT2::args() const {
   TernaryArgs args{};
-  args.weights = weights_.as<uint8_t>();
+  args.weights = weights();
   args.k_padded = k_padded_;
   args.rows = rows_;
   args.scale_kind = scale_kind_;

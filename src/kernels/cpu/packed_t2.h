@@ -16,13 +16,14 @@ class PackedT2 final : public PackedWeight {
   /// from its threads at once, on disjoint row ranges. Beside the result it holds at most 4 MB of trits.
   /// Errors: those of source.read (of the first row range that fails); kUnsupported for more columns than the
   /// int32 proof allows; kCorrupt for a trit outside -1..2 or a scale that is not finite (names the row);
-  /// kOutOfMemory.
-  static Result<std::unique_ptr<PackedT2>> pack(const TernarySource& source, ThreadPool* pool);
+  /// kOutOfMemory. The weights are placed in `arena`, or in memory of their own where it is null.
+  static Result<std::unique_ptr<PackedT2>> pack(const TernarySource& source, ThreadPool* pool,
+                                                Arena* arena = nullptr);
 
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
   WeightScale scale_kind() const override { return scale_kind_; }
-  size_t resident_bytes() const override { return weights_.size() + scales_.size(); }
+  size_t resident_bytes() const override { return weight_bytes() + scales_.size(); }
   std::string describe() const override;
   /// Scales are given per row and group of the SOURCE, after its multiplier, whatever was collapsed.
   void unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float* scales) const override;
@@ -38,13 +39,15 @@ class PackedT2 final : public PackedWeight {
                    float* scales);
   Status lay_out_scales(const float* scales);
   float scale_at(int64_t row, int64_t group) const;
+  size_t weight_bytes() const { return static_cast<size_t>(panels() * kPanelRows * k_padded_ / 4); }
+  uint8_t* weights() const { return reinterpret_cast<uint8_t*>(weights_.get()); }
 
   int64_t rows_ = 0, cols_ = 0, k_padded_ = 0;
   int64_t source_groups_ = 1;  // scales per row of the source
   int64_t group_cols_ = 0;     // kGroup only
   WeightScale scale_kind_ = WeightScale::kTensor;
-  Buffer weights_;  // T2, [panels][k_padded/16][64]
-  Buffer scales_;   // f32, as WeightScale says
+  std::shared_ptr<std::byte> weights_;  // T2, [panels][k_padded/16][64]
+  Buffer scales_;                       // f32, as WeightScale says
 };
 
 }  // namespace tern
