@@ -21,8 +21,8 @@ uint32_t load_u32(const GgufArray& array, size_t i) {
   return v;
 }
 
-Result<const GgufArray*> array_of(const GgufFile& file, std::string_view name, std::initializer_list<GgufType> types,
-                                  const char* expected) {
+Result<const GgufArray*> array_of(const GgufFile& file, std::string_view name,
+                                  std::initializer_list<GgufType> types, const char* expected) {
   TERN_TRY_ASSIGN(const GgufArray* array, file.get_array(key(name)));
   if (array == nullptr) return array;
   for (const GgufType type : types) {
@@ -32,7 +32,8 @@ Result<const GgufArray*> array_of(const GgufFile& file, std::string_view name, s
 }
 
 Status read_types(const GgufFile& file, TokenizerSpec& spec) {
-  TERN_TRY_ASSIGN(const GgufArray* types, array_of(file, "token_type", {GgufType::kI32, GgufType::kU32}, "i32"));
+  TERN_TRY_ASSIGN(const GgufArray* types,
+                  array_of(file, "token_type", {GgufType::kI32, GgufType::kU32}, "i32"));
   if (types == nullptr) {
     spec.types.assign(spec.tokens.size(), TokenType::kNormal);
     spec.doubts.push_back("tokenizer.ggml.token_type is missing: no token is special");
@@ -54,12 +55,14 @@ Status read_types(const GgufFile& file, TokenizerSpec& spec) {
 
 Status read_scores(const GgufFile& file, TokenizerSpec& spec) {
   TERN_TRY_ASSIGN(const GgufArray* scores, array_of(file, "scores", {GgufType::kF32}, "f32"));
-  if (scores == nullptr) return make_error(ErrorCode::kNotFound, "{} is missing, SentencePiece needs it", key("scores"));
+  if (scores == nullptr)
+    return make_error(ErrorCode::kNotFound, "{} is missing, SentencePiece needs it", key("scores"));
   if (scores->count != spec.tokens.size()) {
     return make_error(ErrorCode::kCorrupt, "{}: {} entries for {} tokens", key("scores"), scores->count,
                       spec.tokens.size());
   }
-  for (size_t id = 0; id < spec.tokens.size(); ++id) spec.scores.push_back(std::bit_cast<float>(load_u32(*scores, id)));
+  for (size_t id = 0; id < spec.tokens.size(); ++id)
+    spec.scores.push_back(std::bit_cast<float>(load_u32(*scores, id)));
   return {};
 }
 
@@ -88,7 +91,8 @@ Status read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
 // Merges are "a b" over the texts of the file.
 Status read_merges(const GgufFile& file, const std::vector<std::string_view>& texts, TokenizerSpec& spec) {
   TERN_TRY_ASSIGN(const GgufArray* merges, array_of(file, "merges", {GgufType::kString}, "strings"));
-  if (merges == nullptr) return make_error(ErrorCode::kNotFound, "{} is missing, byte-level BPE needs it", key("merges"));
+  if (merges == nullptr)
+    return make_error(ErrorCode::kNotFound, "{} is missing, byte-level BPE needs it", key("merges"));
   std::unordered_map<std::string_view, int32_t> ids;
   ids.reserve(texts.size());
   for (size_t id = 0; id < texts.size(); ++id) ids.emplace(texts[id], static_cast<int32_t>(id));
@@ -99,7 +103,8 @@ Status read_merges(const GgufFile& file, const std::vector<std::string_view>& te
     const auto left = ids.find(line.substr(0, space));
     const auto right = space == line.npos ? ids.end() : ids.find(line.substr(space + 1));
     if (left == ids.end() || right == ids.end()) {
-      return make_error(ErrorCode::kCorrupt, "{}[{}]: expected two tokens of the vocabulary with a space between them",
+      return make_error(ErrorCode::kCorrupt,
+                        "{}[{}]: expected two tokens of the vocabulary with a space between them",
                         key("merges"), i);
     }
     spec.merges.emplace_back(left->second, right->second);
@@ -166,7 +171,9 @@ Result<TokenizerSpec> tokenizer_spec_from_gguf(const GgufFile& file, const GgufT
   TokenizerSpec spec;
   spec.source = "GGUF";
   TERN_TRY_ASSIGN(const auto model, file.get_string(key("model")));
-  if (!model) return make_error(ErrorCode::kNotFound, "the GGUF file has no {}: it contains no tokenizer", key("model"));
+  if (!model)
+    return make_error(ErrorCode::kNotFound, "the GGUF file has no {}: it contains no tokenizer",
+                      key("model"));
   TERN_TRY_ASSIGN(const GgufArray* tokens, array_of(file, "tokens", {GgufType::kString}, "strings"));
   if (tokens == nullptr) return make_error(ErrorCode::kNotFound, "the GGUF file has no {}", key("tokens"));
   const std::vector<std::string_view>& texts = tokens->strings;
@@ -184,7 +191,8 @@ Result<TokenizerSpec> tokenizer_spec_from_gguf(const GgufFile& file, const GgufT
   return spec;
 }
 
-Result<std::shared_ptr<const Tokenizer>> tokenizer_from_gguf(const GgufFile& file, const GgufTokenizerOptions& options) {
+Result<std::shared_ptr<const Tokenizer>> tokenizer_from_gguf(const GgufFile& file,
+                                                             const GgufTokenizerOptions& options) {
   TERN_TRY_ASSIGN(auto spec, tokenizer_spec_from_gguf(file, options));
   return Tokenizer::create(std::move(spec));
 }

@@ -114,7 +114,10 @@ std::optional<PreRecipe> pre_recipe(std::string_view name) {
 
 std::string known_pre_names() {
   std::string out;
-  for (const Named& entry : kNames) out += (out.empty() ? "" : ", ") + std::string(entry.name);
+  for (const Named& entry : kNames) {
+    if (!out.empty()) out.append(", ");
+    out.append(entry.name);
+  }
   return out;
 }
 
