@@ -5,8 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -54,8 +55,10 @@ void expect_unpacks_to(const PackedT2& packed, const Matrix& m, int64_t begin, i
   std::vector<int8_t> trits(static_cast<size_t>(count * m.cols));
   std::vector<float> scales(static_cast<size_t>(count * m.groups));
   packed.unpack(begin, count, trits.data(), scales.data());
-  EXPECT_EQ(0, std::memcmp(trits.data(), m.trits.data() + begin * m.cols, trits.size()));
-  EXPECT_EQ(0, std::memcmp(scales.data(), m.scales.data() + begin * m.groups, scales.size() * 4));
+  EXPECT_TRUE(std::equal(trits.begin(), trits.end(), m.trits.begin() + begin * m.cols));
+  EXPECT_TRUE(
+      std::equal(scales.begin(), scales.end(), m.scales.begin() + begin * m.groups,
+                 [](float a, float b) { return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b); }));
 }
 
 TEST(PackedT2, EveryByteIsWhereTheContractSays) {
