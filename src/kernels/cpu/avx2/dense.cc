@@ -7,7 +7,6 @@ namespace tern::avx2 {
 namespace {
 
 constexpr int64_t kRows = 2, kTokens = 2;  // 8 accumulators, 4 weight and 2 activation registers of 16
-constexpr int64_t kPrefetchBytes = 1024;   // ahead in every row
 
 // How 16 consecutive weights of a row become f32. Rows may have any alignment.
 struct F32 {
@@ -57,44 +56,59 @@ TERN_INLINE Lanes16 load_tail(const std::byte* row, int64_t i, int64_t n) {
   return Weight::load16(copy, 0);
 }
 
+/// The lanes of R rows x T tokens over the first `cols` columns, a multiple of 16. Accumulates in an array of
+/// its own: g++ keeps those of a function that also uses them elsewhere on the stack.
+template <class Weight, int R, int T>
+TERN_INLINE void dot(const DenseArgs& a, const std::byte* w, const float* x, int64_t cols,
+                     Lanes16 (&lanes)[R][T]) {
+  __m256 acc[R][T][2];
+  TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t) acc[r][t][0] =
+      acc[r][t][1] = _mm256_setzero_ps();
+  for (int64_t i = 0; i < cols; i += 16) {
+    __m256 weight[R][2];
+    TERN_UNROLL for (int r = 0; r < R; ++r) {
+      // Ahead by a whole block of rows: further along the same row would end in the neighbour's, read
+      // already.
+      const std::byte* row = w + r * a.row_bytes;
+      const Lanes16 next = Weight::load16(row, i);
+      weight[r][0] = next.low;
+      weight[r][1] = next.high;
+      _mm_prefetch(reinterpret_cast<const char*>(row + i / 16 * Weight::kBytes16 + R * a.row_bytes),
+                   _MM_HINT_T0);
+    }
+    TERN_UNROLL for (int t = 0; t < T; ++t) {
+      const __m256 low = _mm256_loadu_ps(x + t * a.x_stride + i),
+                   high = _mm256_loadu_ps(x + t * a.x_stride + i + 8);
+      TERN_UNROLL for (int r = 0; r < R; ++r) {
+        acc[r][t][0] = _mm256_fmadd_ps(weight[r][0], low, acc[r][t][0]);
+        acc[r][t][1] = _mm256_fmadd_ps(weight[r][1], high, acc[r][t][1]);
+      }
+    }
+  }
+  TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t)
+      lanes[r][t] = {acc[r][t][0], acc[r][t][1]};
+}
+
 /// R rows x T tokens.
 template <class Weight, int R, int T>
 void block(const DenseArgs& a, int64_t row, int64_t token) noexcept {
   const std::byte* w = a.weights + row * a.row_bytes;
   const float* x = a.x + token * a.x_stride;
-  Lanes16 acc[R][T];
-  for (int r = 0; r < R; ++r)
-    for (int t = 0; t < T; ++t) acc[r][t] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-  const int64_t full = a.cols & ~int64_t{15};
-  for (int64_t i = 0; i < full; i += 16) {
-    Lanes16 weight[R];
-    for (int r = 0; r < R; ++r) {
-      weight[r] = Weight::load16(w + r * a.row_bytes, i);
-      _mm_prefetch(
-          reinterpret_cast<const char*>(w + r * a.row_bytes + i / 16 * Weight::kBytes16 + kPrefetchBytes),
-          _MM_HINT_T0);
-    }
-    for (int t = 0; t < T; ++t) {
-      const __m256 low = _mm256_loadu_ps(x + t * a.x_stride + i),
-                   high = _mm256_loadu_ps(x + t * a.x_stride + i + 8);
-      for (int r = 0; r < R; ++r)
-        acc[r][t] = {_mm256_fmadd_ps(weight[r].low, low, acc[r][t].low),
-                     _mm256_fmadd_ps(weight[r].high, high, acc[r][t].high)};
-    }
-  }
-  if (full < a.cols) {
-    const int64_t n = a.cols - full;
+  const int64_t full = a.cols & ~int64_t{15}, n = a.cols - full;
+  Lanes16 lanes[R][T];
+  dot<Weight, R, T>(a, w, x, full, lanes);
+  if (n > 0) {
     for (int r = 0; r < R; ++r) {
       const Lanes16 weight = load_tail<Weight>(w + r * a.row_bytes, full, n);
       for (int t = 0; t < T; ++t) {
         const float* at = x + t * a.x_stride + full;
-        acc[r][t].low = fma_first(weight.low, load(at, n), acc[r][t].low, n);
-        if (n > 8) acc[r][t].high = fma_first(weight.high, load(at + 8, n - 8), acc[r][t].high, n - 8);
+        lanes[r][t] = {fma_first(weight.low, load(at, n), lanes[r][t].low, n),
+                       fma_first(weight.high, load(at + 8, n - 8), lanes[r][t].high, n - 8)};
       }
     }
   }
   for (int r = 0; r < R; ++r)
-    for (int t = 0; t < T; ++t) a.y[(token + t) * a.y_stride + row + r] = halve16(acc[r][t]);
+    for (int t = 0; t < T; ++t) a.y[(token + t) * a.y_stride + row + r] = halve16(lanes[r][t]);
 }
 
 /// All tokens for R rows. A single token leaves registers for twice the rows (see dense below).

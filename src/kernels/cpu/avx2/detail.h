@@ -12,6 +12,8 @@
 #include "kernels/cpu/kernel_table.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
+// Before a short loop over registers: g++ else unrolls it too late and keeps the accumulators on the stack.
+#define TERN_UNROLL _Pragma("GCC unroll 16")
 
 namespace tern::avx2 {
 

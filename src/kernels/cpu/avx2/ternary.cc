@@ -30,30 +30,32 @@ TERN_INLINE void tile_dot(const uint8_t* w, const int8_t* q, int64_t q_stride, i
                           __m256i (&dot)[T][2]) {
   const __m256i three = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
   __m256i wide[T][2];
-  for (int t = 0; t < T; ++t) wide[t][0] = wide[t][1] = _mm256_setzero_si256();
+  TERN_UNROLL for (int t = 0; t < T; ++t) wide[t][0] = wide[t][1] = _mm256_setzero_si256();
   for (int64_t i = 0; i < lines; i += kLinesInInt16) {
     __m256i acc[T][2];
-    for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = _mm256_setzero_si256();
+    TERN_UNROLL for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
     for (int64_t l = 0; l < kLinesInInt16; ++l, w += kLineBytes, q += kLineCols) {
       _mm_prefetch(reinterpret_cast<const char*>(w + kPrefetchBytes), _MM_HINT_T0);
-      __m256i line[2] = {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)),
-                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32))};
-      for (int f = 0; f < 4; ++f) {
-        const __m256i codes[2] = {_mm256_and_si256(line[0], three), _mm256_and_si256(line[1], three)};
-        for (int t = 0; t < T; ++t) {
-          const __m256i x = broadcast4(q + t * q_stride + 4 * f);
-          for (int half = 0; half < 2; ++half)
-            acc[t][half] = _mm256_add_epi16(acc[t][half], _mm256_maddubs_epi16(codes[half], x));
+      TERN_UNROLL for (int f = 0; f < 4; ++f) {
+        // Loading the line again for each field costs less than the two registers that would hold it.
+        __m256i codes[2];
+        TERN_UNROLL for (int half = 0; half < 2; ++half) {
+          const __m256i line = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * half));
+          codes[half] = _mm256_and_si256(_mm256_srli_epi16(line, 2 * f), three);
         }
-        for (int half = 0; half < 2; ++half) line[half] = _mm256_srli_epi16(line[half], 2);
+        TERN_UNROLL for (int t = 0; t < T; ++t) {
+          const __m256i x = broadcast4(q + t * q_stride + 4 * f);
+          TERN_UNROLL for (int half = 0; half < 2; ++half) acc[t][half] =
+              _mm256_add_epi16(acc[t][half], _mm256_maddubs_epi16(codes[half], x));
+        }
       }
     }
-    for (int t = 0; t < T; ++t)
-      for (int half = 0; half < 2; ++half)
-        wide[t][half] = _mm256_add_epi32(wide[t][half], _mm256_madd_epi16(acc[t][half], ones));
+    TERN_UNROLL for (int t = 0; t < T; ++t) TERN_UNROLL for (int half = 0; half < 2; ++half) wide[t][half] =
+        _mm256_add_epi32(wide[t][half], _mm256_madd_epi16(acc[t][half], ones));
   }
-  for (int t = 0; t < T; ++t)
-    for (int half = 0; half < 2; ++half) dot[t][half] = wide[t][half];
+  TERN_UNROLL for (int t = 0; t < T; ++t) TERN_UNROLL for (int half = 0; half < 2; ++half) dot[t][half] =
+      wide[t][half];
 }
 
 /// Sum of q over the columns of a group, from the sums of its blocks of 64.

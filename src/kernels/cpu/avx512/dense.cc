@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kRows = 4,
                   kTokens = 6;  // 24 accumulators + 4 weight registers + 1 activation of 32 registers
-constexpr int64_t kPrefetchBytes = 1024;  // ahead in every row
 
 // How 16 consecutive weights of a row become f32. `lanes` is all ones but in the tail; other lanes are not
 // touched in memory. Rows may have any alignment.
@@ -45,39 +44,51 @@ struct Q8_0 {
   }
 };
 
+/// The lanes of R rows x T tokens over the first `cols` columns, a multiple of 16. Accumulates in an array of
+/// its own: g++ keeps those of a function that also uses them elsewhere on the stack.
+template <class Weight, int R, int T>
+TERN_INLINE void dot(const DenseArgs& a, const std::byte* w, const float* x, int64_t cols,
+                     __m512 (&lanes)[R][T]) {
+  __m512 acc[R][T];
+  TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t) acc[r][t] =
+      _mm512_setzero_ps();
+  for (int64_t i = 0; i < cols; i += 16) {
+    __m512 weight[R];
+    TERN_UNROLL for (int r = 0; r < R; ++r) {
+      // Ahead by a whole block of rows: further along the same row would end in the neighbour's, read
+      // already.
+      const std::byte* row = w + r * a.row_bytes;
+      weight[r] = Weight::load(row, i, 0xffff);
+      _mm_prefetch(reinterpret_cast<const char*>(row + i / 16 * Weight::kBytes16 + R * a.row_bytes),
+                   _MM_HINT_T0);
+    }
+    TERN_UNROLL for (int t = 0; t < T; ++t) {
+      const __m512 activation = _mm512_loadu_ps(x + t * a.x_stride + i);
+      TERN_UNROLL for (int r = 0; r < R; ++r) acc[r][t] = _mm512_fmadd_ps(weight[r], activation, acc[r][t]);
+    }
+  }
+  TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t) lanes[r][t] = acc[r][t];
+}
+
 /// R rows x T tokens.
 template <class Weight, int R, int T>
 void block(const DenseArgs& a, int64_t row, int64_t token) noexcept {
   const std::byte* w = a.weights + row * a.row_bytes;
   const float* x = a.x + token * a.x_stride;
-  __m512 acc[R][T];
-  for (int r = 0; r < R; ++r)
-    for (int t = 0; t < T; ++t) acc[r][t] = _mm512_setzero_ps();
   const int64_t full = a.cols & ~int64_t{15};
-  for (int64_t i = 0; i < full; i += 16) {
-    __m512 weight[R];
-    for (int r = 0; r < R; ++r) {
-      weight[r] = Weight::load(w + r * a.row_bytes, i, 0xffff);
-      _mm_prefetch(
-          reinterpret_cast<const char*>(w + r * a.row_bytes + i / 16 * Weight::kBytes16 + kPrefetchBytes),
-          _MM_HINT_T0);
-    }
-    for (int t = 0; t < T; ++t) {
-      const __m512 activation = _mm512_loadu_ps(x + t * a.x_stride + i);
-      for (int r = 0; r < R; ++r) acc[r][t] = _mm512_fmadd_ps(weight[r], activation, acc[r][t]);
-    }
-  }
+  __m512 lanes[R][T];
+  dot<Weight, R, T>(a, w, x, full, lanes);
   if (full < a.cols) {  // lanes without a term keep their bits: a masked fma, not an fma of zeros
-    const __mmask16 lanes = first_lanes(a.cols - full);
+    const __mmask16 tail = first_lanes(a.cols - full);
     for (int t = 0; t < T; ++t) {
-      const __m512 activation = _mm512_maskz_loadu_ps(lanes, x + t * a.x_stride + full);
+      const __m512 activation = _mm512_maskz_loadu_ps(tail, x + t * a.x_stride + full);
       for (int r = 0; r < R; ++r)
-        acc[r][t] = _mm512_mask3_fmadd_ps(Weight::load(w + r * a.row_bytes, full, lanes), activation,
-                                          acc[r][t], lanes);
+        lanes[r][t] = _mm512_mask3_fmadd_ps(Weight::load(w + r * a.row_bytes, full, tail), activation,
+                                            lanes[r][t], tail);
     }
   }
   for (int r = 0; r < R; ++r)
-    for (int t = 0; t < T; ++t) a.y[(token + t) * a.y_stride + row + r] = halve16(acc[r][t]);
+    for (int t = 0; t < T; ++t) a.y[(token + t) * a.y_stride + row + r] = halve16(lanes[r][t]);
 }
 
 using BlockFn = void (*)(const DenseArgs&, int64_t row, int64_t token) noexcept;
