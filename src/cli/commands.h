@@ -7,6 +7,9 @@
 namespace tern::cli {
 
 void add_run_command(CLI::App& app, int* exit_code);         // run.cc
+void add_chat_command(CLI::App& app, int* exit_code);        // chat.cc
+void add_tokenize_command(CLI::App& app, int* exit_code);    // tokenize.cc
+void add_template_command(CLI::App& app, int* exit_code);    // template.cc
 void add_info_command(CLI::App& app, int* exit_code);        // info.cc
 void add_perplexity_command(CLI::App& app, int* exit_code);  // perplexity.cc
 

@@ -14,6 +14,9 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default(false);
   int exit_code = 0;
   tern::cli::add_run_command(app, &exit_code);
+  tern::cli::add_chat_command(app, &exit_code);
+  tern::cli::add_tokenize_command(app, &exit_code);
+  tern::cli::add_template_command(app, &exit_code);
   tern::cli::add_info_command(app, &exit_code);
   tern::cli::add_perplexity_command(app, &exit_code);
   try {

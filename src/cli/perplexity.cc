@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// tern perplexity MODEL --tokens IDS: teacher-forced negative log-likelihood, with its standard error.
+// tern perplexity MODEL -f FILE (or --tokens IDS): teacher-forced negative log-likelihood, with its standard
+// error.
 #include <cstdio>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
+#include "cli/text_model.h"
 #include "runtime/score.h"
 
 namespace tern::cli {
@@ -14,20 +16,46 @@ namespace {
 
 struct PerplexityFlags {
   ModelFlags model;
+  TextFlags text;
+  PromptFlags prompt;
   std::string tokens;
   int64_t window = 0;  // 0 = the context
   bool json = false;
   bool all_nll = false;
 };
 
+/// What to score, and the token to put in front of every window (-1: none).
+struct Input {
+  std::vector<int32_t> tokens;
+  int32_t first = -1;
+};
+
+/// With --tokens exactly those ids; otherwise the text's ids, every window starting with BOS where the model
+/// uses one.
+Result<Input> read_input(const PerplexityFlags& flags, const LoadedModel& loaded) {
+  Input input;
+  if (!flags.tokens.empty()) {
+    TERN_TRY_ASSIGN(input.tokens, parse_token_ids(flags.tokens));
+    return input;
+  }
+  TERN_TRY_ASSIGN(const std::string text, flags.prompt.read());
+  TERN_TRY_ASSIGN(const TextSide side, load_text_side(loaded.model->weights(), flags.text));
+  EncodeOptions options;
+  options.add_bos = false;
+  options.add_eos = false;
+  input.tokens = side.tokenizer->encode(text, options);
+  if (side.tokenizer->add_bos_default()) input.first = side.tokenizer->bos_id().value_or(-1);
+  return input;
+}
+
 Status run_perplexity(const PerplexityFlags& flags) {
-  TERN_TRY_ASSIGN(const std::vector<int32_t> tokens, parse_token_ids(flags.tokens));
   TERN_TRY_ASSIGN(const LoadedModel loaded, load_model(flags.model, true));
+  TERN_TRY_ASSIGN(const Input input, read_input(flags, loaded));
   const int64_t window = flags.window > 0 ? flags.window : loaded.runner->context();
   Progress progress("scoring", true);
   const auto begin = std::chrono::steady_clock::now();
   TERN_TRY_ASSIGN(const Score score,
-                  score_tokens(*loaded.runner, tokens, window, -1,
+                  score_tokens(*loaded.runner, input.tokens, window, input.first,
                                [&](int64_t done, int64_t total) { progress.update(done, total); }));
   progress.finish();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -54,9 +82,12 @@ Status run_perplexity(const PerplexityFlags& flags) {
 
 void add_perplexity_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<PerplexityFlags>();
-  auto* command = app.add_subcommand("perplexity", "score tokens under a model");
+  auto* command = app.add_subcommand("perplexity", "score a text under a model");
   flags->model.add_to(*command);
-  command->add_option("--tokens", flags->tokens, "token ids: a list, @FILE, or - for stdin")->required();
+  flags->prompt.add_to(*command);
+  flags->text.add_to(*command);
+  command->add_option("--tokens", flags->tokens,
+                      "token ids instead of a text: a list, @FILE, or - for stdin");
   command->add_option("--window", flags->window, "tokens per window (0 = the context)");
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->add_flag("--all", flags->all_nll, "with --json: the NLL of every token");

@@ -55,9 +55,9 @@ Json timings_json(const Timings& t, double load_seconds) {
           {"decode_tokens_per_second", rate(steps, t.decode_seconds)}};
 }
 
-std::string timings_line(const Timings& t, double load_seconds) {
-  std::string line =
-      fmt::format("load {:.2f} s | {}", load_seconds, phase("prompt", t.prompt_tokens, t.prefill_seconds));
+std::string timings_line(const Timings& t, std::optional<double> load_seconds) {
+  std::string line = load_seconds ? fmt::format("load {:.2f} s | ", *load_seconds) : "";
+  line += phase("prompt", t.prompt_tokens, t.prefill_seconds);
   if (t.cached_tokens > 0) line += fmt::format(" (+{} cached)", t.cached_tokens);
   line += fmt::format(" | answer {} tokens", t.generated_tokens);
   if (const int64_t steps = decode_steps(t); steps > 0 && t.decode_seconds > 0) {

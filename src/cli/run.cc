@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// tern run MODEL --tokens IDS: one answer, ids in, ids out.
+// tern run MODEL [PROMPT]: one answer. Text in, text out; with --tokens ids in, ids out. A model with a chat
+// template is asked as a user would ask it; a base model (or --raw) continues the text.
 #include <cstdio>
 
 #include "cli/commands.h"
-#include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
+#include "cli/text_model.h"
+#include "engine/chat_session.h"
+#include "text/utf8_sanitizer.h"
 
 namespace tern::cli {
 
@@ -13,71 +16,167 @@ namespace {
 
 struct RunFlags {
   ModelFlags model;
+  TextFlags text;
   SamplingFlags sampling;
-  std::string tokens;
+  PromptFlags prompt;
+  std::string tokens, system, when_full = "stop";
   std::vector<int32_t> stop_ids;
-  bool json = false;
-  bool no_perf = false;
+  std::vector<std::string> stops;
+  bool raw = false, special = false, ignore_end = false, json = false, no_perf = false;
 };
 
-Status run_tokens(const RunFlags& flags, int* exit_code) {
-  TERN_TRY_ASSIGN(const std::vector<int32_t> prompt, parse_token_ids(flags.tokens));
-  TERN_TRY_ASSIGN(const SamplingParams sampling, flags.sampling.resolve());
-  TERN_TRY_ASSIGN(const LoadedModel loaded, load_model(flags.model, true));
-
+/// What all ways of running share: parameters, callbacks, the report.
+struct Run {
+  const RunFlags& flags;
+  SamplingParams sampling;
   InterruptGuard interrupt;
-  Progress progress("reading the prompt", true);
-  GenerateParams params;
-  params.sampling = sampling;
-  params.max_tokens = flags.sampling.max_tokens;
-  params.stop_ids = flags.stop_ids;
-  params.cancel = &interrupt.cancelled();
-  params.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
+  Progress progress{"reading the prompt", true};
+
+  GenerateParams params() {
+    GenerateParams p;
+    p.sampling = sampling;
+    p.max_tokens = flags.sampling.max_tokens;
+    p.stop_ids = flags.stop_ids;
+    p.cancel = &interrupt.cancelled();
+    p.on_prefill = [this](int64_t done, int64_t total) { progress.update(done, total); };
+    return p;
+  }
+
+  TextParams text_params(const TextSide& side, bool is_chat) {
+    TextParams p;
+    p.generate = params();
+    p.stops = flags.stops;
+    if (is_chat) p.stops.insert(p.stops.end(), side.stops.begin(), side.stops.end());
+    p.ignore_end = flags.ignore_end;
+    p.render_special = flags.special;
+    p.on_text = [this](std::string_view part) {
+      progress.finish();
+      return flags.json || write_out(part);
+    };
+    return p;
+  }
+
+  void report(const LoadedModel& loaded, const std::vector<int32_t>& prompt, const GenerateResult& result,
+              const std::string* text, int* exit_code) {
+    progress.finish();
+    if (result.finish == FinishReason::kCancelled) *exit_code = kExitInterrupted;
+    if (flags.json) {
+      Json json = {{"model", flags.model.path},
+                   {"isa", loaded.context->kernels().name},
+                   {"threads", loaded.context->num_threads()},
+                   {"seed", sampling.seed},
+                   {"prompt_tokens", prompt},
+                   {"tokens", result.tokens}};
+      if (text != nullptr) json["text"] = *text;
+      json["finish_reason"] = finish_reason_name(result.finish);
+      json["timings"] = timings_json(result.timings, loaded.load_seconds);
+      return print_json(json);
+    }
+    write_out("\n");
+    if (result.finish == FinishReason::kContextFull) {
+      print_note(fmt::format("[stopped: the context of {} tokens is full; -c N makes it larger]",
+                             loaded.runner->context()));
+    }
+    if (!flags.no_perf) print_note(fmt::format("[{}]", timings_line(result.timings, loaded.load_seconds)));
+  }
+};
+
+Status run_tokens(Run& run, int* exit_code) {
+  const RunFlags& flags = run.flags;
+  TERN_TRY_ASSIGN(const std::vector<int32_t> prompt, parse_token_ids(flags.tokens));
+  TERN_TRY_ASSIGN(const LoadedModel loaded, load_model(flags.model, true));
+  GenerateParams params = run.params();
   bool is_first = true;
   params.on_token = [&](int32_t token) {
-    progress.finish();
-    if (!flags.json) std::printf("%s%d", is_first ? "" : " ", token);
-    if (!flags.json) std::fflush(stdout);
+    run.progress.finish();
+    const std::string text = fmt::format("{}{}", is_first ? "" : " ", token);
     is_first = false;
-    return true;
+    return flags.json || write_out(text);
   };
   Sequence sequence = loaded.runner->new_sequence();
   TERN_TRY_ASSIGN(const GenerateResult result, generate(*loaded.runner, sequence, prompt, params));
-  if (result.finish == FinishReason::kCancelled) *exit_code = kExitInterrupted;
-  if (flags.json) {
-    print_json({{"model", flags.model.path},
-                {"isa", loaded.context->kernels().name},
-                {"threads", loaded.context->num_threads()},
-                {"seed", sampling.seed},
-                {"prompt_tokens", prompt},
-                {"tokens", result.tokens},
-                {"finish_reason", finish_reason_name(result.finish)},
-                {"timings", timings_json(result.timings, loaded.load_seconds)}});
-    return {};
-  }
-  std::printf("\n");
-  if (result.finish == FinishReason::kContextFull) {
-    print_note(fmt::format("[stopped: the context of {} tokens is full; -c N makes it larger]",
-                           loaded.runner->context()));
-  }
-  if (!flags.no_perf) print_note(fmt::format("[{}]", timings_line(result.timings, loaded.load_seconds)));
+  run.report(loaded, prompt, result, nullptr, exit_code);
   return {};
+}
+
+Status run_raw(Run& run, const TextModel& loaded, const std::string& text, int* exit_code) {
+  const Tokenizer& tokenizer = *loaded.text.tokenizer;
+  EncodeOptions options;
+  options.parse_special = run.flags.special;
+  options.add_eos = false;
+  std::vector<int32_t> prompt = tokenizer.encode(text, options);
+  const int64_t context = loaded.model.runner->context();
+  if (static_cast<int64_t>(prompt.size()) >= context && run.flags.when_full == "drop") {
+    const auto drop = static_cast<int64_t>(prompt.size()) - context + std::max<int64_t>(1, context / 4);
+    prompt.erase(prompt.begin(), prompt.begin() + drop);
+    print_note(fmt::format("[the first {} tokens of the prompt were dropped to fit the context of {}]", drop,
+                           context));
+  } else if (static_cast<int64_t>(prompt.size()) >= context) {
+    return make_error(
+        ErrorCode::kOutOfMemory,
+        "the prompt has {} tokens, the context holds {} with the answer: make it larger (-c), or keep only "
+        "the end of the prompt (--context-full drop)",
+        prompt.size(), context);
+  }
+  Sequence sequence = loaded.model.runner->new_sequence();
+  TERN_TRY_ASSIGN(const TextResult result,
+                  generate_text(*loaded.model.runner, sequence, loaded.text.tokenizer, prompt,
+                                run.text_params(loaded.text, false)));
+  run.report(loaded.model, prompt, result.raw, &result.text, exit_code);
+  return {};
+}
+
+Status run_chat_turn(Run& run, const TextModel& loaded, const std::string& text, int* exit_code) {
+  TERN_TRY_ASSIGN(ChatTemplate chat_template, loaded.text.require_chat());
+  ChatSession session(*loaded.model.runner, loaded.text.tokenizer, std::move(chat_template));
+  session.set_when_full(run.flags.when_full == "drop" ? WhenFull::kDropOldest : WhenFull::kStop);
+  if (!run.flags.system.empty()) TERN_TRY(session.set_system(run.flags.system));
+  TERN_TRY_ASSIGN(const TextResult result,
+                  session.ask(sanitize_utf8(text), run.text_params(loaded.text, true)));
+  const std::vector<int32_t> prompt(session.fed_prompt().begin(), session.fed_prompt().end());
+  run.report(loaded.model, prompt, result.raw, &result.text, exit_code);
+  return {};
+}
+
+Status run_command(const RunFlags& flags, int* exit_code) {
+  if (flags.when_full != "stop" && flags.when_full != "drop") {
+    return make_error(ErrorCode::kUsage, "--context-full '{}': expected stop or drop", flags.when_full);
+  }
+  TERN_TRY_ASSIGN(const SamplingParams sampling, flags.sampling.resolve());
+  Run run{flags, sampling, {}};
+  if (!flags.tokens.empty()) return run_tokens(run, exit_code);
+  TERN_TRY_ASSIGN(const std::string prompt, flags.prompt.read());
+  TERN_TRY_ASSIGN(const TextModel loaded, load_text_model(flags.model, flags.text));
+  for (const std::string& doubt : loaded.text.doubts) print_note("note: " + doubt);
+  const bool is_chat = loaded.text.chat_template.has_value() && !flags.raw;
+  return is_chat ? run_chat_turn(run, loaded, prompt, exit_code) : run_raw(run, loaded, prompt, exit_code);
 }
 
 }  // namespace
 
 void add_run_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<RunFlags>();
-  auto* command = app.add_subcommand("run", "generate one answer");
+  auto* command = app.add_subcommand("run", "one answer to a prompt");
   flags->model.add_to(*command);
+  flags->prompt.add_to(*command);
+  flags->text.add_to(*command);
   flags->sampling.add_to(*command);
-  command->add_option("--tokens", flags->tokens, "the prompt as token ids: a list, @FILE, or - for stdin")
-      ->required();
+  command->add_option("--tokens", flags->tokens,
+                      "the prompt as token ids: a list, @FILE, or - for stdin; the answer is ids too");
+  command->add_option("--system", flags->system, "system message");
+  command->add_option("--stop", flags->stops, "text that ends the answer, may be repeated");
   command->add_option("--stop-id", flags->stop_ids, "token ids that end the answer");
+  command
+      ->add_option("--context-full", flags->when_full,
+                   "a prompt that does not fit: stop, or drop its beginning")
+      ->capture_default_str();
+  command->add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
+  command->add_flag("--special", flags->special, "with --raw: read and show control tokens as text");
+  command->add_flag("--ignore-eos", flags->ignore_end, "go on past end tokens");
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->add_flag("--no-perf", flags->no_perf, "no timings on stderr");
   command->callback([flags, exit_code] {
-    const Status status = run_tokens(*flags, exit_code);
+    const Status status = run_command(*flags, exit_code);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

@@ -18,14 +18,17 @@ constexpr int64_t kAnswerRoom = 256;
 
 Json to_json(const std::vector<ChatMessage>& messages) {
   Json array = Json::array();
-  for (const ChatMessage& message : messages) array.push_back({{"role", message.role}, {"content", message.content}});
+  for (const ChatMessage& message : messages)
+    array.push_back({{"role", message.role}, {"content", message.content}});
   return array;
 }
 
-// A Unicode noncharacter, which no text should contain: marks where a control token's text in a message was cut.
+// A Unicode noncharacter, which no text should contain: marks where a control token's text in a message was
+// cut.
 constexpr std::string_view kCut = "\xEF\xB7\x90";  // U+FDD0
 
-/// `content` with a cut inside every control token's text, so that what a user writes never becomes a control token.
+/// `content` with a cut inside every control token's text, so that what a user writes never becomes a control
+/// token.
 std::string defuse(const Tokenizer& tokenizer, std::string content) {
   for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
     if (!tokenizer.is_control(static_cast<int32_t>(id))) continue;
@@ -63,7 +66,8 @@ Result<std::vector<int32_t>> ChatSession::prompt_tokens() const {
   for (ChatMessage& message : defused) message.content = defuse(*tokenizer_, std::move(message.content));
   TERN_TRY_ASSIGN(const std::string text, render_messages(defused));
 
-  // The template's own markers are parsed; at the cuts the text is encoded in parts, so that no marker forms there.
+  // The template's own markers are parsed; at the cuts the text is encoded in parts, so that no marker forms
+  // there.
   EncodeOptions options;
   options.parse_special = true;
   options.add_eos = false;
@@ -88,19 +92,21 @@ Result<std::vector<int32_t>> ChatSession::fitting_prompt() {
     if (count + room <= runner_.context()) return tokens;
     const size_t first = starts_with_system(messages_) ? 1 : 0;
     if (when_full_ == WhenFull::kStop || messages_.size() < first + 3) {
-      return make_error(ErrorCode::kOutOfMemory,
-                        "the conversation has {} tokens, the context holds {} with room for an answer: forget the oldest "
-                        "turns (--context-full drop), start anew, or make the context larger (-c)",
-                        count, runner_.context() - room);
+      return make_error(
+          ErrorCode::kOutOfMemory,
+          "the conversation has {} tokens, the context holds {} with room for an answer: forget the oldest "
+          "turns (--context-full drop), start anew, or make the context larger (-c)",
+          count, runner_.context() - room);
     }
-    messages_.erase(messages_.begin() + static_cast<int64_t>(first), messages_.begin() + static_cast<int64_t>(first) + 2);
+    messages_.erase(messages_.begin() + static_cast<int64_t>(first),
+                    messages_.begin() + static_cast<int64_t>(first) + 2);
     dropped_ += 2;
   }
 }
 
 Result<TextResult> ChatSession::answer(const TextParams& params) {
-  TERN_TRY_ASSIGN(const std::vector<int32_t> tokens, fitting_prompt());
-  TERN_TRY_ASSIGN(TextResult result, generate_text(runner_, sequence_, tokenizer_, tokens, params));
+  TERN_TRY_ASSIGN(fed_prompt_, fitting_prompt());
+  TERN_TRY_ASSIGN(TextResult result, generate_text(runner_, sequence_, tokenizer_, fed_prompt_, params));
   messages_.push_back({"assistant", result.text});
   return result;
 }
@@ -126,7 +132,8 @@ Result<TextResult> ChatSession::retry(const TextParams& params) {
 
 Status ChatSession::set_system(std::string_view text) {
   if (!text.empty() && !template_.accepts_system()) {
-    return make_error(ErrorCode::kUnsupported, "this model's chat template has no place for a system message");
+    return make_error(ErrorCode::kUnsupported,
+                      "this model's chat template has no place for a system message");
   }
   if (starts_with_system(messages_)) messages_.erase(messages_.begin());
   if (!text.empty()) messages_.insert(messages_.begin(), {"system", std::string(text)});
@@ -143,7 +150,8 @@ Status ChatSession::set_messages(std::vector<ChatMessage> messages) {
   for (size_t i = first; i < messages.size(); ++i) {
     const std::string_view expected = (i - first) % 2 == 0 ? "user" : "assistant";
     if (messages[i].role == expected) continue;
-    return make_error(ErrorCode::kUsage, "message {} has role '{}', expected '{}'", i, messages[i].role, expected);
+    return make_error(ErrorCode::kUsage, "message {} has role '{}', expected '{}'", i, messages[i].role,
+                      expected);
   }
   messages_ = std::move(messages);
   return {};
@@ -172,8 +180,8 @@ Result<std::vector<ChatMessage>> load_conversation(const std::string& path) {
   }
   std::vector<ChatMessage> messages;
   for (const Json& item : json["messages"]) {
-    if (!item.is_object() || !item.contains("role") || !item.contains("content") || !item["role"].is_string() ||
-        !item["content"].is_string()) {
+    if (!item.is_object() || !item.contains("role") || !item.contains("content") ||
+        !item["role"].is_string() || !item["content"].is_string()) {
       return bad("a message needs the strings 'role' and 'content'");
     }
     messages.push_back({item["role"].get<std::string>(), item["content"].get<std::string>()});

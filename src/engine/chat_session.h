@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A conversation: messages, their rendering by the model's template, and the KV cache they share from turn to turn.
-// One thread at a time.
+// A conversation: messages, their rendering by the model's template, and the KV cache they share from turn to
+// turn. One thread at a time.
 #pragma once
 
 #include <memory>
@@ -28,17 +28,19 @@ enum class WhenFull : uint8_t {
 class ChatSession {
  public:
   ChatSession(Runner& runner, std::shared_ptr<const Tokenizer> tokenizer, ChatTemplate chat_template)
-      : runner_(runner), tokenizer_(std::move(tokenizer)), template_(std::move(chat_template)),
+      : runner_(runner),
+        tokenizer_(std::move(tokenizer)),
+        template_(std::move(chat_template)),
         sequence_(runner.new_sequence()) {}
 
-  /// Adds the user's message and answers it. The answer is added too, also a part of one that was cancelled. After an
-  /// error the conversation is as before. `params.generate.max_tokens` < 0: as much as fits.
+  /// Adds the user's message and answers it. The answer is added too, also a part of one that was cancelled.
+  /// After an error the conversation is as before. `params.generate.max_tokens` < 0: as much as fits.
   Result<TextResult> ask(std::string_view text, const TextParams& params);
   /// Forgets the last answer and gives another one. Errors: kUsage where there is none.
   Result<TextResult> retry(const TextParams& params);
 
-  /// Replaces the system message ("": none) and forgets nothing else. Errors: kUnsupported where the template has no
-  /// place for one.
+  /// Replaces the system message ("": none) and forgets nothing else. Errors: kUnsupported where the template
+  /// has no place for one.
   Status set_system(std::string_view text);
   /// Forgets all messages but the system one.
   void reset();
@@ -51,11 +53,13 @@ class ChatSession {
   WhenFull when_full() const { return when_full_; }
   /// Messages forgotten so far by kDropOldest.
   int64_t dropped_messages() const { return dropped_; }
-  /// Tokens of the conversation as it was last fed.
+  /// Tokens of the conversation in the cache, the last answer's included.
   int64_t used_tokens() const { return sequence_.length(); }
+  /// The prompt of the last answer, as it was fed.
+  std::span<const int32_t> fed_prompt() const { return fed_prompt_; }
 
-  /// The text that the model would be given now, and its tokens. The texts of control tokens in messages stay text;
-  /// those of the template become tokens.
+  /// The text that the model would be given now, and its tokens. The texts of control tokens in messages stay
+  /// text; those of the template become tokens.
   Result<std::string> render() const;
   Result<std::vector<int32_t>> prompt_tokens() const;
 
@@ -69,6 +73,7 @@ class ChatSession {
   ChatTemplate template_;
   Sequence sequence_;
   std::vector<ChatMessage> messages_;
+  std::vector<int32_t> fed_prompt_;
   WhenFull when_full_ = WhenFull::kStop;
   int64_t dropped_ = 0;
 };

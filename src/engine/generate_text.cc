@@ -5,8 +5,9 @@
 
 namespace tern {
 
-Result<TextResult> generate_text(Runner& runner, Sequence& sequence, std::shared_ptr<const Tokenizer> tokenizer,
-                                 std::span<const int32_t> prompt, const TextParams& params) {
+Result<TextResult> generate_text(Runner& runner, Sequence& sequence,
+                                 std::shared_ptr<const Tokenizer> tokenizer, std::span<const int32_t> prompt,
+                                 const TextParams& params) {
   TERN_TRY_ASSIGN(std::shared_ptr<const StopSet> stop_set, StopSet::create(params.stops));
   StopStrings stops(std::move(stop_set));
   StreamDecoder decoder(tokenizer, {.render_special = params.render_special, .at_text_start = false});
@@ -31,7 +32,8 @@ Result<TextResult> generate_text(Runner& runner, Sequence& sequence, std::shared
     emit(stops.push(decoder.finish()));
     emit(stops.finish());
   }
-  if (stops.stopped() && result.raw.finish == FinishReason::kCallback) result.raw.finish = FinishReason::kStop;
+  if (stops.stopped() && result.raw.finish == FinishReason::kCallback)
+    result.raw.finish = FinishReason::kStop;
   return result;
 }
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// A loaded model with its text side: tokenizer and chat template. What run, chat, tokenize and template
+// share.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/options.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tern::cli {
+
+struct TextFlags {
+  std::string pre;            // --pre NAME: pre-tokenizer override
+  std::string chat_template;  // --chat-template NAME|FILE
+  void add_to(CLI::App& command);
+};
+
+/// The text side of a file, without its weights.
+struct TextSide {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;  // absent for a base model
+  std::string no_chat_reason;                 // then: why, and what to do
+  std::vector<std::string> stops;             // texts that end an answer of a chat, beside the end tokens
+  std::vector<std::string> doubts;
+
+  /// The template, or an Error with no_chat_reason.
+  Result<ChatTemplate> require_chat() const;
+};
+
+/// Errors: those of the tokenizer; kUsage for an unknown template name.
+Result<TextSide> load_text_side(const Weights& weights, const TextFlags& flags);
+
+struct TextModel {
+  LoadedModel model;
+  TextSide text;
+};
+Result<TextModel> load_text_model(const ModelFlags& model, const TextFlags& text);
+
+/// What the user wants said: PROMPT, -f FILE and piped input, joined by blank lines in this order. Standard
+/// input is read where it is a pipe or a file, or where nothing else was given. Errors: kUsage where there is
+/// nothing at all.
+struct PromptFlags {
+  std::string prompt;
+  std::string file;
+  void add_to(CLI::App& command);
+  Result<std::string> read() const;
+};
+
+/// Writes to stdout at once. False where nobody reads any more, or the disk is full.
+bool write_out(std::string_view text);
+
+}  // namespace tern::cli
