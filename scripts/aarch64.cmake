@@ -21,11 +21,11 @@ set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
 set(ENV{PKG_CONFIG_LIBDIR} ${tern_sysroot}/usr/lib/aarch64-linux-gnu/pkgconfig:${tern_sysroot}/usr/share/pkgconfig)
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${tern_sysroot})
 
-# Headers that differ between CPUs (hwloc has one): Debian's compilers look into such a folder of the root file system only.
+# Headers that differ between CPUs: Debian's compilers look into such a folder of the root file system only.
 set(CMAKE_C_FLAGS_INIT "-idirafter ${tern_sysroot}/usr/include/aarch64-linux-gnu")
 set(CMAKE_CXX_FLAGS_INIT "-idirafter ${tern_sysroot}/usr/include/aarch64-linux-gnu")
 
-# Libraries that a shared library needs itself (libudev of libhwloc) are found neither by the linker nor at run time alone.
+# Libraries that a shared library needs itself are found neither by the linker nor at run time alone.
 add_link_options(-Wl,-rpath-link,${tern_sysroot}/usr/lib/aarch64-linux-gnu)
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -cpu max,pauth-impdef=on -L /usr/aarch64-linux-gnu
     -E LD_LIBRARY_PATH=${tern_sysroot}/usr/lib/aarch64-linux-gnu)

@@ -12,8 +12,7 @@ source "$TERN_ROOT/scripts/lib.sh"
 packages=(
   libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev libsimdjson-dev libsimdjson14
   libpcre2-dev libpcre2-8-0 libutf8proc-dev libutf8proc2
-  libhwloc-dev libhwloc15 libudev1
-  libgtest-dev libgmock-dev googletest librapidcheck-dev
+  libgtest-dev libgmock-dev googletest
 )
 
 sysroot="$TERN_BUILD/arm64-sysroot"

@@ -6,7 +6,7 @@
 set -euo pipefail
 TERN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-# The one list. A tier needs its own packages and those of the tiers before it (arm64: see below).
+# The one list: what CMakeLists.txt files and scripts look for, and nothing else. A tier needs its own packages and those of the tiers before it (arm64: see below).
 packages() {
   cat <<'LIST'
 build  g++                        the compiler
@@ -19,14 +19,10 @@ build  libsimdjson-dev            JSON of large files: tokenizer.json
 build  libcli11-dev               command line of the programs
 build  libpcre2-dev               patterns of pre-tokenizers
 build  libutf8proc-dev            Unicode tables
-build  libhwloc-dev               cores, sockets, caches
 build  libedit-dev                line editing of the chat
 test   libgtest-dev               unit tests
 test   libgmock-dev               matchers of the unit tests
-test   librapidcheck-dev          property tests
-test   libbenchmark-dev           the benchmarks must at least build
 test   python3                    scripts/run_tests.py, the check scripts
-test   python3-numpy              reference arithmetic of script tests
 test   python3-jinja2             reference of the chat templates
 arm64  g++-aarch64-linux-gnu      cross compiler
 arm64  qemu-user-static           runs the cross-built tests
