@@ -29,10 +29,10 @@ struct Subject {
 void PrintTo(const Subject& s, std::ostream* out) { *out << s.name << " " << dtype_name(s.dense); }
 
 constexpr Subject kSubjects[] = {
-    {"stories260K", "stories260K.bin", DType::kF32, 500},
+    {"stories260K", "stories260K.bin", DType::kF32, 300},
     {"bitllama2_1M", "bitllama2_1M_msb.bin", DType::kF32, 500},
-    {"bitllama2_3M", "bitllama2_3M_msb.bin", DType::kF32, 500},
-    {"tiny", nullptr, DType::kF16, 300},
+    {"bitllama2_3M", "bitllama2_3M_msb.bin", DType::kF32, 200},
+    {"tiny", nullptr, DType::kF16},
     {"bitnet-odd", nullptr, DType::kBF16},
     {"bitnet-ragged", nullptr, DType::kF32},
     {"llama-ternary-small", nullptr, DType::kQ8_0},
@@ -153,9 +153,8 @@ TEST_P(EqualityTest, EveryContainerOnEveryInstructionSet) {
   }
 }
 
-/// Each number of threads with two of the chunk sizes; each chunk size at least once.
-const std::vector<std::pair<size_t, std::vector<size_t>>> kSplits = {
-    {1, {3, 64}}, {2, {1, 64}}, {3, {7, 64}}};
+/// Each number of threads and each chunk size, not every pair.
+const std::vector<std::pair<size_t, std::vector<size_t>>> kSplits = {{1, {3, 64}}, {2, {1, 64}}, {3, {7}}};
 
 TEST_P(EqualityTest, EveryNumberOfThreadsAndChunkSizeOnALongText) {
   const auto tokens = text(GetParam().tokens, 2);
@@ -166,7 +165,7 @@ TEST_P(EqualityTest, EveryNumberOfThreadsAndChunkSizeOnALongText) {
       const auto runner = open(containers_[0], machine);
       ASSERT_NE(runner, nullptr);
       for (const size_t chunk : chunks) {
-        if (isa == "scalar" && chunk != 64) continue;  // slow, and its own chunks of 1 are the reference
+        if (isa == "scalar" && chunk != 64) continue;  // its own chunks of 1 are the reference
         expect_same_bits(expected, feed_new(*runner, tokens, chunk), vocab(),
                          fmt::format("{}, {} threads, chunks of {}", isa, threads, chunk));
       }

@@ -192,7 +192,7 @@ const std::vector<ModelShape>& known_shapes() {
       {"bitnet-odd", "bitnet-b1.58", 192, 320, 2, 6, 2, 32, 259, 256, 1e-5f, 500000, true, true},
       {"bitnet-small", "bitnet", 256, 512, 2, 4, 4, 64, 258, 256, 1e-6f, 10000, true, true},
       {"bitnet-ragged", "bitnet", 96, 172, 3, 6, 3, 16, 263, 256, 1e-5f, 10000, true, true},
-      {"llama-ternary-small", "llama", 256, 512, 2, 8, 2, 48, 260, 256, 1e-6f, 10000, true, false},
+      {"llama-ternary-small", "llama", 256, 512, 2, 8, 2, 64, 260, 256, 1e-6f, 10000, true, false},
       {"llama-dense-tiny", "llama", 128, 320, 2, 4, 2, 32, 258, 256, 1e-5f, 10000, false, false},
       {"llama-dense-odd", "llama", 96, 172, 2, 6, 3, 16, 261, 256, 1e-5f, 10000, false, true},
       {"bitllama-small", "bitllama", 128, 256, 2, 4, 4, 32, 258, 256, 1e-5f, 10000, true, true},
