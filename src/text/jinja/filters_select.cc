@@ -188,13 +188,16 @@ TERN_JINJA_FILTER(filter_round) {
     if (rest > unit - rest || (rest == unit - rest && quotient % 2 != 0)) ++quotient;
     return runtime.binary('*', Value::integer(quotient), Value::integer(unit));
   }
-  TERN_TRY_ASSIGN(const Value power, runtime.binary('p', Value::integer(10), Value::integer(precision)));
-  TERN_TRY_ASSIGN(const Value scaled, runtime.binary('*', input, power));
-  const double whole = method == "ceil" ? std::ceil(scaled.as_double()) : std::floor(scaled.as_double());
-  if (!(std::fabs(whole) < 9223372036854775808.0))
-    return runtime.fail("round: the number needs more than 64 bits");
-  const Value integer = scaled.is_int_like() ? scaled : Value::integer(static_cast<int64_t>(whole));
-  return runtime.binary('/', integer, power);
+  // Python computes ceil(value * 10**precision) / 10**precision; 10**22 is the last power a float holds
+  // exactly.
+  if (precision > 22) return runtime.fail("round: a precision of {} is more than 22", precision);
+  if (input.is_int_like() && precision >= 0) return Value::number(input.as_double());
+  const double power = std::pow(10.0, static_cast<double>(precision));
+  const double scaled = input.as_double() * power;
+  if (!std::isfinite(scaled) || power == 0)
+    return runtime.fail("round: the number is too large or too small");
+  const double whole = method == "ceil" ? std::ceil(scaled) : std::floor(scaled);
+  return Value::number((whole == 0 ? 0.0 : whole) / power);
 }
 
 TERN_JINJA_FILTER(filter_unsupported) {

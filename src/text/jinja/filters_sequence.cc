@@ -54,7 +54,8 @@ Result<std::vector<Value>> sort_keys(Runtime& runtime, const std::vector<Value>&
       }
       key.push_back(value);
     }
-    keys.push_back(key.size() == 1 ? key[0] : runtime.list(std::move(key)));
+    keys.push_back(
+        runtime.list(std::move(key)));  // a list even of one: two missing values are equal, not an error
   }
   return keys;
 }

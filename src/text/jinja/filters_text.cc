@@ -122,8 +122,9 @@ TERN_JINJA_FILTER(filter_truncate) {
   const int64_t end_length = count_code_points(end);
   if (length < end_length || leeway < 0)
     return runtime.fail("truncate: the length or the leeway is too small");
+  TERN_TRY_ASSIGN(const int64_t input_length, runtime.length(input));
+  if (input_length - leeway <= length) return input;
   TERN_TRY(runtime.string(input, "the input of truncate"));
-  if (input.string().length - leeway <= length) return input;
   TERN_TRY_ASSIGN(const Value kept,
                   runtime.slice(input, Value(), Value::integer(length - end_length), Value()));
   auto text = kept.bytes();
@@ -206,7 +207,9 @@ void append_quoted(std::string_view text, bool is_query, std::string* out) {
 TERN_JINJA_FILTER(filter_urlencode) {
   TERN_TRY(runtime.bind("urlencode", args, {}, 0, {}));
   std::string out;
-  if (input.is_string() || !(input.is_sequence() || input.is(Kind::kDict) || input.is(Kind::kIterator))) {
+  const bool is_collection = input.is_sequence() || input.is(Kind::kDict) || input.is(Kind::kDictView) ||
+                             input.is(Kind::kIterator) || input.is(Kind::kRange) || input.is_undefined();
+  if (!is_collection) {
     TERN_TRY_ASSIGN(const std::string_view text, runtime.str(input));
     TERN_TRY(runtime.allow_text(text.size() * 3));
     append_quoted(text, false, &out);
@@ -238,7 +241,9 @@ TERN_JINJA_FILTER(filter_filesizeformat) {
   static constexpr char kPrefixes[] = "kMGTPEZY";
   Value given[1];
   TERN_TRY(runtime.bind("filesizeformat", args, kNames, 0, given));
-  TERN_TRY_ASSIGN(const Value number, filter_float(runtime, input, {}));
+  TERN_TRY_ASSIGN(const Value number, filter_float(runtime, input, {{Value::none()}, {}}));
+  if (number.is_none())
+    return runtime.fail("filesizeformat: needs a number, not a {}", Runtime::type_name(input));
   const bool binary = Runtime::truthy(given[0]);
   const double base = binary ? 1024 : 1000, bytes = number.as_double();
   if (bytes == 1) return runtime.view("1 Byte");

@@ -230,6 +230,8 @@ Result<Target> Parser::simple_target() {
   static constexpr std::string_view kReserved[] = {"true", "false", "none", "True", "False", "None"};
   if (std::find(std::begin(kReserved), std::end(kReserved), token().text) != std::end(kReserved))
     return fail(fmt::format("cannot assign to {}", describe()));
+  if (fors_ > 0 && token().text == "loop")
+    return fail("'loop' cannot be assigned to inside of a for statement");
   Target out;
   out.name = intern(next().text);
   return out;
@@ -279,6 +281,7 @@ Status Parser::parse_set(Stmt* stmt) {
 
 Status Parser::parse_for(Stmt* stmt) {
   stmt->kind = StmtKind::kFor;
+  ++fors_;
   TERN_TRY_ASSIGN(stmt->target, target(true, false));
   TERN_TRY(expect_word("in"));
   TERN_TRY_ASSIGN(stmt->value, tuple(false, false, true));
@@ -292,6 +295,7 @@ Status Parser::parse_for(Stmt* stmt) {
   if (next().text == "else") {
     TERN_TRY_ASSIGN(stmt->otherwise, body({"endfor"}, true));
   }
+  --fors_;
   return {};
 }
 

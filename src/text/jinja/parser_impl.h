@@ -110,7 +110,8 @@ class Parser {
   std::vector<Token> tokens_;
   size_t at_ = 0;
   int nesting_ = 0;
-  int loops_ = 0;  // for statements around, within the same macro
+  int loops_ = 0;  // for statements whose body is around, within the same macro: break is allowed
+  int fors_ = 0;   // for statements around: `loop` is theirs
   int conditions_ =
       0;  // if statements and conditional expressions around: unknown filters there fail when reached
   std::vector<MacroDefinition*> macros_;

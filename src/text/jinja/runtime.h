@@ -129,6 +129,9 @@ class Runtime {
 
  private:
   Error limit_error() const;
+  Status append_items(const std::vector<Value>& items, Kind kind, std::string* out, int depth);
+  Status append_pairs(const Dict& dict, std::string* out, int depth);
+  Status append_special_repr(const Value& value, std::string* out, int depth);
   Result<Value> int_binary(char op, int64_t a, int64_t b);
   Result<Value> float_binary(char op, double a, double b);
   Result<Value> repeat(const Value& sequence, int64_t count);

@@ -215,10 +215,7 @@ Result<Value> Runtime::get_item(const Value& object, const Value& key) {
 }
 
 Result<Value> Runtime::get_attr(const Value& object, const Value& name) {
-  if (object.is_undefined()) {
-    if (is_dunder(name.bytes())) return undefined_member(object, name);
-    return undefined_error(object);
-  }
+  if (object.is_undefined()) return undefined_error(object);
   Value found = builtin_attr(object, name.bytes());
   if (found.is_missing() && object.is(Kind::kDict)) {
     TERN_TRY_ASSIGN(const Value* value, find(object.dict(), name));
@@ -286,33 +283,83 @@ Result<Value> Runtime::slice(const Value& object, const Value& start, const Valu
   return object.is(Kind::kTuple) ? tuple(std::move(items)) : list(std::move(items));
 }
 
-Result<Value> call_method(Runtime& runtime, const Value& receiver, std::string_view name, const Args& args) {
-  static constexpr std::string_view kValue[] = {"value"}, kGet[] = {"key", "default"}, kPop[] = {"index"};
-  if (receiver.is_string()) return call_string_method(runtime, receiver, name, args);
-  Value given[2];
-  if (receiver.is(Kind::kDict)) {
-    if (name == "get") {
-      TERN_TRY(runtime.bind(name, args, kGet, 1, given));
-      TERN_TRY(runtime.check_hashable(given[0]));
-      TERN_TRY_ASSIGN(const Value* value, runtime.find(receiver.dict(), given[0]));
-      return value != nullptr ? *value : given[1].is_missing() ? Value::none() : given[1];
-    }
-    if (name == "fromkeys") return runtime.fail("dict.fromkeys is not supported in chat templates");
-    TERN_TRY(runtime.bind(name, args, {}, 0, {}));
-    if (name == "copy") {
-      TERN_TRY(runtime.allow_items(receiver.dict().items.size() * 2));
-      auto* copy = runtime.heap().make<Dict>();
-      copy->items = receiver.dict().items;
-      runtime.heap().charge(copy->items.size() * sizeof(Value) * 2);
-      return Value::of(Kind::kDict, copy);
-    }
-    auto* view = runtime.heap().make<DictView>();
-    view->dict = &receiver.dict();
-    view->part = name == "keys"     ? DictView::Part::kKeys
-                 : name == "values" ? DictView::Part::kValues
-                                    : DictView::Part::kItems;
-    return Value::of(Kind::kDictView, view);
+namespace {
+
+Result<Value> call_dict_method(Runtime& runtime, const Value& self, std::string_view name, const Args& args) {
+  static constexpr std::string_view kGet[] = {"key", "default"};
+  if (name == "get") {
+    Value given[2];
+    TERN_TRY(runtime.bind(name, args, kGet, 1, given));
+    TERN_TRY(runtime.check_hashable(given[0]));
+    TERN_TRY_ASSIGN(const Value* value, runtime.find(self.dict(), given[0]));
+    return value != nullptr ? *value : given[1].is_missing() ? Value::none() : given[1];
   }
+  if (name == "fromkeys") return runtime.fail("dict.fromkeys is not supported in chat templates");
+  TERN_TRY(runtime.bind(name, args, {}, 0, {}));
+  if (name == "copy") {
+    TERN_TRY(runtime.allow_items(self.dict().items.size() * 2));
+    auto* copy = runtime.heap().make<Dict>();
+    copy->items = self.dict().items;
+    runtime.heap().charge(copy->items.size() * sizeof(Value) * 2);
+    return Value::of(Kind::kDict, copy);
+  }
+  auto* view = runtime.heap().make<DictView>();
+  view->dict = &self.dict();
+  view->part = name == "keys"     ? DictView::Part::kKeys
+               : name == "values" ? DictView::Part::kValues
+                                  : DictView::Part::kItems;
+  return Value::of(Kind::kDictView, view);
+}
+
+// The sandbox of jinja2 3.1.2 leaves pop and clear open (later ones do not), and templates that call
+// messages.pop(0) were published.
+Result<Value> call_list_method(Runtime& runtime, const Value& self, std::string_view name, const Args& args) {
+  static constexpr std::string_view kPop[] = {"index"};
+  auto& items = self.list().items;
+  if (name != "pop") {
+    TERN_TRY(runtime.bind(name, args, {}, 0, {}));
+    if (name == "clear") {
+      items.clear();
+      return Value::none();
+    }
+    TERN_TRY(runtime.allow_items(items.size()));
+    return runtime.list(items);
+  }
+  Value given[1];
+  TERN_TRY(runtime.bind(name, args, kPop, 0, given));
+  int64_t at = -1;
+  if (!given[0].is_missing()) {
+    TERN_TRY_ASSIGN(at, runtime.integer(given[0], "the index of pop"));
+  }
+  const auto size = static_cast<int64_t>(items.size());
+  if (at < 0) at += size;
+  if (at < 0 || at >= size) return runtime.fail("pop: index out of range of a list of {}", size);
+  TERN_TRY(runtime.step(static_cast<uint64_t>(size - at)));
+  const Value popped = items[static_cast<size_t>(at)];
+  items.erase(items.begin() + at);
+  return popped;
+}
+
+Result<Value> index_or_count(Runtime& runtime, const Value& self, std::string_view name, const Args& args) {
+  static constexpr std::string_view kNames[] = {"value"};
+  Value given[1];
+  TERN_TRY(runtime.bind(name, args, kNames, 1, given));
+  TERN_TRY_ASSIGN(const std::vector<Value> items, runtime.iterate(self));
+  int64_t count = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    TERN_TRY_ASSIGN(const bool same, runtime.equal(items[i], given[0]));
+    if (same && name == "index") return Value::integer(static_cast<int64_t>(i));
+    count += same;
+  }
+  if (name == "index") return runtime.fail("index: the value is not in the {}", Runtime::type_name(self));
+  return Value::integer(count);
+}
+
+}  // namespace
+
+Result<Value> call_method(Runtime& runtime, const Value& receiver, std::string_view name, const Args& args) {
+  if (receiver.is_string()) return call_string_method(runtime, receiver, name, args);
+  if (receiver.is(Kind::kDict)) return call_dict_method(runtime, receiver, name, args);
   if (receiver.is(Kind::kCycler)) {
     auto& cycler = receiver.as<Cycler>();
     TERN_TRY(runtime.bind(name, args, {}, 0, {}));
@@ -320,45 +367,8 @@ Result<Value> call_method(Runtime& runtime, const Value& receiver, std::string_v
     cycler.position = name == "reset" ? 0 : (cycler.position + 1) % cycler.items.size();
     return name == "reset" ? Value::none() : current;
   }
-  if (receiver.is(Kind::kList) && (name == "pop" || name == "clear")) {
-    // The sandbox of jinja2 3.1.2 leaves these two open, and published templates do call messages.pop(0).
-    auto& items = receiver.list().items;
-    if (name == "clear") {
-      TERN_TRY(runtime.bind(name, args, {}, 0, {}));
-      items.clear();
-      return Value::none();
-    }
-    TERN_TRY(runtime.bind(name, args, kPop, 0, given));
-    int64_t at = -1;
-    if (!given[0].is_missing()) {
-      TERN_TRY_ASSIGN(at, runtime.integer(given[0], "the index of pop"));
-    }
-    const auto size = static_cast<int64_t>(items.size());
-    if (at < 0) at += size;
-    if (at < 0 || at >= size) return runtime.fail("pop: index out of range of a list of {}", size);
-    TERN_TRY(runtime.step(static_cast<uint64_t>(size - at)));
-    const Value popped = items[static_cast<size_t>(at)];
-    items.erase(items.begin() + at);
-    return popped;
-  }
-  if (receiver.is(Kind::kList) && name == "copy") {
-    TERN_TRY(runtime.bind(name, args, {}, 0, {}));
-    TERN_TRY_ASSIGN(std::vector<Value> items, runtime.iterate(receiver));
-    return runtime.list(std::move(items));
-  }
-  if (name == "index" || name == "count") {
-    TERN_TRY(runtime.bind(name, args, kValue, 1, given));
-    TERN_TRY_ASSIGN(const std::vector<Value> items, runtime.iterate(receiver));
-    int64_t count = 0;
-    for (size_t i = 0; i < items.size(); ++i) {
-      TERN_TRY_ASSIGN(const bool same, runtime.equal(items[i], given[0]));
-      if (same && name == "index") return Value::integer(static_cast<int64_t>(i));
-      count += same;
-    }
-    if (name == "index")
-      return runtime.fail("index: the value is not in the {}", Runtime::type_name(receiver));
-    return Value::integer(count);
-  }
+  if (name == "index" || name == "count") return index_or_count(runtime, receiver, name, args);
+  if (receiver.is(Kind::kList)) return call_list_method(runtime, receiver, name, args);
   return runtime.fail("{}.{} is not supported in chat templates", Runtime::type_name(receiver), name);
 }
 

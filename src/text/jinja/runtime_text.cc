@@ -182,31 +182,60 @@ Result<Value> Runtime::str_value(const Value& value) {
   return text(std::move(out));
 }
 
+Status Runtime::append_items(const std::vector<Value>& items, Kind kind, std::string* out, int depth) {
+  out->append(kind == Kind::kTuple ? "(" : "[");
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out->append(", ");
+    TERN_TRY(append_repr(items[i], out, depth + 1));
+  }
+  if (kind == Kind::kTuple && items.size() == 1) out->push_back(',');
+  out->append(kind == Kind::kTuple ? ")" : "]");
+  return {};
+}
+
+Status Runtime::append_pairs(const Dict& dict, std::string* out, int depth) {
+  out->push_back('{');
+  for (size_t i = 0; i < dict.items.size(); ++i) {
+    if (i > 0) out->append(", ");
+    TERN_TRY(append_repr(dict.items[i].first, out, depth + 1));
+    out->append(": ");
+    TERN_TRY(append_repr(dict.items[i].second, out, depth + 1));
+  }
+  out->push_back('}');
+  return {};
+}
+
+// Collections that are neither list nor tuple nor dict.
+Status Runtime::append_special_repr(const Value& value, std::string* out, int depth) {
+  if (value.is(Kind::kDictView)) {
+    const auto part = value.as<DictView>().part;
+    out->append(part == DictView::Part::kKeys     ? "dict_keys("
+                : part == DictView::Part::kValues ? "dict_values("
+                                                  : "dict_items(");
+    TERN_TRY_ASSIGN(const std::vector<Value> elements, iterate(value));
+    TERN_TRY(append_items(elements, Kind::kList, out, depth));
+    out->push_back(')');
+  } else if (value.is(Kind::kRange)) {
+    const auto& range = value.as<Range>();
+    fmt::format_to(std::back_inserter(*out), "range({}, {}", range.start, range.stop);
+    if (range.step != 1) fmt::format_to(std::back_inserter(*out), ", {}", range.step);
+    out->push_back(')');
+  } else if (value.is(Kind::kNamespace)) {
+    out->append("<Namespace ");
+    TERN_TRY(append_pairs(value.as<Namespace>().attributes, out, depth));
+    out->push_back('>');
+  } else {
+    // Python would print an address, which no prompt can mean.
+    return fail("a {} cannot be printed{}", type_name(value),
+                value.is(Kind::kIterator) ? "; pass it through |list or |join" : "");
+  }
+  return {};
+}
+
 Status Runtime::append_repr(const Value& value, std::string* out, int depth) {
   if (depth > limits_.depth) return depth_error();
   TERN_TRY(step());
   TERN_TRY(check_text(out->size()));
-  const auto items = [&](const std::vector<Value>& list, Kind kind) -> Status {
-    out->append(kind == Kind::kTuple ? "(" : "[");
-    for (size_t i = 0; i < list.size(); ++i) {
-      if (i > 0) out->append(", ");
-      TERN_TRY(append_repr(list[i], out, depth + 1));
-    }
-    if (kind == Kind::kTuple && list.size() == 1) out->push_back(',');
-    out->append(kind == Kind::kTuple ? ")" : "]");
-    return {};
-  };
-  const auto pairs = [&](const Dict& dict) -> Status {
-    out->push_back('{');
-    for (size_t i = 0; i < dict.items.size(); ++i) {
-      if (i > 0) out->append(", ");
-      TERN_TRY(append_repr(dict.items[i].first, out, depth + 1));
-      out->append(": ");
-      TERN_TRY(append_repr(dict.items[i].second, out, depth + 1));
-    }
-    out->push_back('}');
-    return {};
-  };
   switch (value.kind()) {
     case Kind::kMissing:
     case Kind::kUndefined:
@@ -232,35 +261,11 @@ Status Runtime::append_repr(const Value& value, std::string* out, int depth) {
       return {};
     case Kind::kList:
     case Kind::kTuple:
-      return items(value.list().items, value.kind());
+      return append_items(value.list().items, value.kind(), out, depth);
     case Kind::kDict:
-      return pairs(value.dict());
-    case Kind::kDictView: {
-      const auto part = value.as<DictView>().part;
-      out->append(part == DictView::Part::kKeys     ? "dict_keys("
-                  : part == DictView::Part::kValues ? "dict_values("
-                                                    : "dict_items(");
-      TERN_TRY_ASSIGN(const std::vector<Value> elements, iterate(value));
-      TERN_TRY(items(elements, Kind::kList));
-      out->push_back(')');
-      return {};
-    }
-    case Kind::kRange: {
-      const auto& range = value.as<Range>();
-      fmt::format_to(std::back_inserter(*out), "range({}, {}", range.start, range.stop);
-      if (range.step != 1) fmt::format_to(std::back_inserter(*out), ", {}", range.step);
-      out->push_back(')');
-      return {};
-    }
-    case Kind::kNamespace:
-      out->append("<Namespace ");
-      TERN_TRY(pairs(value.as<Namespace>().attributes));
-      out->push_back('>');
-      return {};
+      return append_pairs(value.dict(), out, depth);
     default:
-      // Python would print an address, which no prompt can mean.
-      return fail("a {} cannot be printed{}", type_name(value),
-                  value.is(Kind::kIterator) ? "; pass it through |list or |join" : "");
+      return append_special_repr(value, out, depth);
   }
 }
 

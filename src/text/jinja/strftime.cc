@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // strftime of the C locale, written out so that no process-wide locale and no C library can change a prompt.
 #include <array>
+#include <optional>
 
 #include "text/jinja/runtime.h"
 
@@ -38,148 +39,113 @@ std::pair<int, int> iso_week(const LocalTime& t) {
   return {week, t.year};
 }
 
+// A number with the width and padding of its directive; glibc's flags '-' (no padding) and '_' (blanks)
+// override.
+struct Number {
+  int value = 0, width = 0;
+  char pad = '0';
+};
+
+std::optional<Number> number_of(char directive, const LocalTime& t) {
+  const int hour12 = t.hour % 12 == 0 ? 12 : t.hour % 12;
+  switch (directive) {
+      // clang-format off
+    case 'Y': return Number{t.year, 1};
+    case 'y': return Number{t.year % 100, 2};
+    case 'C': return Number{t.year / 100, 2};
+    case 'm': return Number{t.month, 2};
+    case 'd': return Number{t.day, 2};
+    case 'e': return Number{t.day, 2, ' '};
+    case 'H': return Number{t.hour, 2};
+    case 'I': return Number{hour12, 2};
+    case 'k': return Number{t.hour, 2, ' '};
+    case 'l': return Number{hour12, 2, ' '};
+    case 'M': return Number{t.minute, 2};
+    case 'S': return Number{t.second, 2};
+    case 'j': return Number{day_of_year(t) + 1, 3};
+    case 'u': return Number{weekday(t) == 0 ? 7 : weekday(t), 1};
+    case 'w': return Number{weekday(t), 1};
+    case 'U': return Number{(day_of_year(t) + 7 - weekday(t)) / 7, 2};
+    case 'W': return Number{(day_of_year(t) + 7 - (weekday(t) + 6) % 7) / 7, 2};
+    case 'V': return Number{iso_week(t).first, 2};
+    case 'G': return Number{iso_week(t).second, 1};
+    default: return std::nullopt;
+      // clang-format on
+  }
+}
+
+std::optional<std::string> text_of(char directive, const LocalTime& t) {
+  const auto day_name = kDays[static_cast<size_t>(weekday(t))];
+  const auto month_name = kMonths[static_cast<size_t>(t.month - 1)];
+  switch (directive) {
+      // clang-format off
+    case 'p': return t.hour < 12 ? "AM" : "PM";
+    case 'P': return t.hour < 12 ? "am" : "pm";
+    case 'A': return std::string(day_name);
+    case 'a': return std::string(day_name.substr(0, 3));
+    case 'B': return std::string(month_name);
+    case 'b':
+    case 'h': return std::string(month_name.substr(0, 3));
+    case 'f': return "000000";  // LocalTime has whole seconds
+    case 'Z':
+    case 'z': return "";  // a naive local time has no zone
+    case 'n': return "\n";
+    case 't': return "\t";
+    case '%': return "%";
+    default: return std::nullopt;
+      // clang-format on
+  }
+}
+
+// What a directive that stands for several others is short for.
+std::string_view long_form(char directive) {
+  switch (directive) {
+      // clang-format off
+    case 'F': return "%Y-%m-%d";
+    case 'D':
+    case 'x': return "%m/%d/%y";
+    case 'T':
+    case 'X': return "%H:%M:%S";
+    case 'R': return "%H:%M";
+    case 'r': return "%I:%M:%S %p";
+    case 'c': return "%a %b %e %H:%M:%S %Y";
+    default: return {};
+      // clang-format on
+  }
+}
+
+void append_time(std::string_view format, const LocalTime& t, std::string* out) {
+  for (size_t i = 0; i < format.size(); ++i) {
+    if (format[i] != '%' || i + 1 == format.size()) {
+      out->push_back(format[i]);
+      continue;
+    }
+    char flag = 0;
+    if ((format[i + 1] == '-' || format[i + 1] == '_') && i + 2 < format.size()) flag = format[++i];
+    const char directive = format[++i];
+    if (auto number = number_of(directive, t)) {
+      std::string digits = std::to_string(number->value);
+      if (flag == '_') number->pad = ' ';
+      if (flag != '-' && static_cast<int>(digits.size()) < number->width)
+        digits.insert(0, static_cast<size_t>(number->width) - digits.size(), number->pad);
+      *out += digits;
+    } else if (const auto text = text_of(directive, t)) {
+      *out += *text;
+    } else if (const auto form = long_form(directive); !form.empty()) {
+      append_time(form, t, out);
+    } else {  // unknown: as it is written
+      out->push_back('%');
+      if (flag != 0) out->push_back(flag);
+      out->push_back(directive);
+    }
+  }
+}
+
 }  // namespace
 
 std::string Runtime::strftime(std::string_view format) const {
-  const LocalTime& t = now_;
-  const int hour12 = t.hour % 12 == 0 ? 12 : t.hour % 12;
-  const auto day_name = kDays[static_cast<size_t>(weekday(t))];
-  const auto month_name = kMonths[static_cast<size_t>(t.month - 1)];
   std::string out;
-  for (size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%' || i + 1 == format.size()) {
-      out.push_back(format[i]);
-      continue;
-    }
-    // glibc's flags: '-' no padding, '_' blanks. Others are left as they are written.
-    char flag = 0;
-    if ((format[i + 1] == '-' || format[i + 1] == '_') && i + 2 < format.size()) flag = format[++i];
-    const auto number = [&](int value, int width, char pad = '0') {
-      std::string digits = std::to_string(value);
-      if (flag == '_') pad = ' ';
-      if (flag != '-' && static_cast<int>(digits.size()) < width)
-        digits.insert(0, static_cast<size_t>(width) - digits.size(), pad);
-      out += digits;
-    };
-    switch (format[++i]) {
-      case 'Y':
-        number(t.year, 1);
-        break;
-      case 'y':
-        number(t.year % 100, 2);
-        break;
-      case 'C':
-        number(t.year / 100, 2);
-        break;
-      case 'm':
-        number(t.month, 2);
-        break;
-      case 'd':
-        number(t.day, 2);
-        break;
-      case 'e':
-        number(t.day, 2, ' ');
-        break;
-      case 'H':
-        number(t.hour, 2);
-        break;
-      case 'I':
-        number(hour12, 2);
-        break;
-      case 'k':
-        number(t.hour, 2, ' ');
-        break;
-      case 'l':
-        number(hour12, 2, ' ');
-        break;
-      case 'M':
-        number(t.minute, 2);
-        break;
-      case 'S':
-        number(t.second, 2);
-        break;
-      case 'f':
-        out += "000000";
-        break;  // LocalTime has whole seconds
-      case 'j':
-        number(day_of_year(t) + 1, 3);
-        break;
-      case 'u':
-        number(weekday(t) == 0 ? 7 : weekday(t), 1);
-        break;
-      case 'w':
-        number(weekday(t), 1);
-        break;
-      case 'U':
-        number((day_of_year(t) + 7 - weekday(t)) / 7, 2);
-        break;
-      case 'W':
-        number((day_of_year(t) + 7 - (weekday(t) + 6) % 7) / 7, 2);
-        break;
-      case 'V':
-        number(iso_week(t).first, 2);
-        break;
-      case 'G':
-        number(iso_week(t).second, 1);
-        break;
-      case 'p':
-        out += t.hour < 12 ? "AM" : "PM";
-        break;
-      case 'P':
-        out += t.hour < 12 ? "am" : "pm";
-        break;
-      case 'A':
-        out += day_name;
-        break;
-      case 'a':
-        out += day_name.substr(0, 3);
-        break;
-      case 'B':
-        out += month_name;
-        break;
-      case 'b':
-      case 'h':
-        out += month_name.substr(0, 3);
-        break;
-      case 'F':
-        out += fmt::format("{}-{:02}-{:02}", t.year, t.month, t.day);
-        break;
-      case 'D':
-      case 'x':
-        out += fmt::format("{:02}/{:02}/{:02}", t.month, t.day, t.year % 100);
-        break;
-      case 'T':
-      case 'X':
-        out += fmt::format("{:02}:{:02}:{:02}", t.hour, t.minute, t.second);
-        break;
-      case 'R':
-        out += fmt::format("{:02}:{:02}", t.hour, t.minute);
-        break;
-      case 'r':
-        out += fmt::format("{:02}:{:02}:{:02} {}", hour12, t.minute, t.second, t.hour < 12 ? "AM" : "PM");
-        break;
-      case 'c':
-        out += fmt::format("{} {} {:2} {:02}:{:02}:{:02} {}", day_name.substr(0, 3), month_name.substr(0, 3),
-                           t.day, t.hour, t.minute, t.second, t.year);
-        break;
-      case 'Z':
-      case 'z':
-        break;  // a naive local time has no zone
-      case 'n':
-        out.push_back('\n');
-        break;
-      case 't':
-        out.push_back('\t');
-        break;
-      case '%':
-        out.push_back('%');
-        break;
-      default:
-        out.push_back('%');
-        if (flag != 0) out.push_back(flag);
-        out.push_back(format[i]);
-    }
-  }
+  append_time(format, now_, &out);
   return out;
 }
 

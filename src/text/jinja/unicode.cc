@@ -6,7 +6,7 @@
 
 #include <utf8proc.h>
 
-#include <vector>
+#include <algorithm>
 
 namespace tern::jinja {
 namespace {
@@ -24,10 +24,17 @@ int decompose(uint32_t c, bool compatible, utf8proc_int32_t* out, int capacity) 
   return count < 0 || count > capacity ? 0 : static_cast<int>(count);
 }
 
-void append_composed(utf8proc_int32_t* points, int count, std::string* out) {
-  const auto composed = utf8proc_normalize_utf32(
-      points, count, static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
-  for (int i = 0; i < composed; ++i) append_code_point(static_cast<uint32_t>(points[i]), out);
+// Appends the parts of a mapped character. What stands before a final `iota` is one character where Unicode
+// has one; without an iota the parts stay apart.
+void append_parts(utf8proc_int32_t* parts, int count, uint32_t iota, std::string* out) {
+  const bool has_iota = count > 0 && parts[count - 1] == static_cast<utf8proc_int32_t>(iota);
+  utf8proc_ssize_t left = count;
+  if (has_iota) {
+    left = utf8proc_normalize_utf32(parts, count - 1,
+                                    static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+  }
+  for (utf8proc_ssize_t i = 0; i < left; ++i) append_code_point(static_cast<uint32_t>(parts[i]), out);
+  if (has_iota) append_code_point(iota, out);
 }
 
 // Characters whose upper case is several characters: lower-case letters without a one-character mapping that
@@ -54,7 +61,7 @@ void append_upper(uint32_t c, std::string* out) {
     utf8proc_int32_t parts[8];
     const int count = decompose(c, c >= 0xfb00 || c == 0x149 || c == 0x587 || c == 0x1e9a, parts, 8);
     for (int i = 0; i < count; ++i) parts[i] = utf8proc_toupper(parts[i]);  // U+0345 becomes a capital iota
-    append_composed(parts, count, out);
+    append_parts(parts, count, 0x399, out);
   } else {
     append_code_point(static_cast<uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))), out);
   }
@@ -72,12 +79,7 @@ void append_title(uint32_t c, std::string* out) {
     utf8proc_int32_t parts[8];
     const int count = decompose(c, c >= 0xfb00 || c == 0x587 || c == 0x1e9a, parts, 8);
     if (count > 0) parts[0] = utf8proc_totitle(parts[0]);
-    // Stays as separate characters where the whole has no composed title form.
-    if (c >= 0x1f80) {
-      append_composed(parts, count, out);
-    } else {
-      for (int i = 0; i < count; ++i) append_code_point(static_cast<uint32_t>(parts[i]), out);
-    }
+    append_parts(parts, count, kIotaSubscript, out);
   }
 }
 
@@ -253,6 +255,17 @@ bool is_digit(uint32_t c) {
 }
 
 bool is_numeric(uint32_t c) {
+  // Ideographs that are numbers, whose category is that of letters.
+  static constexpr uint32_t kIdeographs[] = {
+      0x3405,  0x3483,  0x382a,  0x3b4d,  0x4e00,  0x4e03,  0x4e07,  0x4e09,  0x4e5d,  0x4e8c,  0x4e94,
+      0x4e96,  0x4ebf,  0x4ec0,  0x4edf,  0x4ee8,  0x4f0d,  0x4f70,  0x5104,  0x5146,  0x5169,  0x516b,
+      0x516d,  0x5341,  0x5343,  0x5344,  0x5345,  0x534c,  0x53c1,  0x53c2,  0x53c3,  0x53c4,  0x56db,
+      0x58f1,  0x58f9,  0x5e7a,  0x5efe,  0x5eff,  0x5f0c,  0x5f0d,  0x5f0e,  0x5f10,  0x62fe,  0x634c,
+      0x67d2,  0x6f06,  0x7396,  0x767e,  0x8086,  0x842c,  0x8cae,  0x8cb3,  0x8d30,  0x9621,  0x9646,
+      0x964c,  0x9678,  0x96f6,  0xf96b,  0xf973,  0xf978,  0xf9b2,  0xf9d1,  0xf9d3,  0xf9fd,  0x20001,
+      0x20064, 0x200e2, 0x20121, 0x2092a, 0x20983, 0x2098c, 0x2099c, 0x20aea, 0x20afd, 0x20b19, 0x22390,
+      0x22998, 0x23b1b, 0x2626d, 0x2f890};
+  if (std::binary_search(std::begin(kIdeographs), std::end(kIdeographs), c)) return true;
   const auto kind = category(c);
   return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
 }
