@@ -12,12 +12,14 @@
  * exception leaves the library. A null handle, or a null pointer where one is needed, gives TERN_ERROR_USAGE.
  * After an error the arguments that results go to are untouched unless the function says otherwise.
  *
- * Threads. Each function says one of
- *   any      may be called from any thread at any time;
- *   context  a context and everything made from it serve one thread at a time. A second call that arrives
- * while one is running (from another thread, or from the running call's own callback) returns
- * TERN_ERROR_BUSY, changes nothing and leaves no text. Different contexts are independent. The library has no
- * global state and starts no threads but those of a context.
+ * Threads. Each function says "any" or "context".
+ *
+ * any: it may be called from any thread at any time.
+ *
+ * context: a context and everything made from it serve one thread at a time. A second call that arrives while
+ * one is running (from another thread, or from the running call's own callback) returns TERN_ERROR_BUSY,
+ * changes nothing and leaves no text. Different contexts are independent. The library has no global state and
+ * starts no threads but those of a context.
  *
  * Texts are UTF-8 with explicit lengths; they need no NUL at their end and may contain one. Pointers that a
  * function takes are read during the call only. Results of unknown size are written into the caller's buffer:
@@ -135,9 +137,9 @@ enum {
 
 typedef struct tern_model_options {
   size_t size;
-  tern_text
-      i2s_order; /* byte order of I2_S tensors: "x86-128", "arm-64", "x86-1x4"; none: as the file says */
-  tern_text chat_template;         /* a Jinja program in place of the file's; none: the file's */
+  tern_text i2s_order;     /* byte order of I2_S: "x86-128", "arm-64", "x86-1x4"; none: as the file says */
+  tern_text chat_template; /* a Jinja program to use in place of the file's; none: chat_format decides */
+  tern_text chat_format;   /* a built-in template's name, or a template file's path; none: by the file */
   tern_progress_callback progress; /* may be null */
   void* progress_user;
   uint32_t flags; /* TERN_MODEL_... */
