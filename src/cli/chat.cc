@@ -32,7 +32,7 @@ Status run_chat(const ChatFlags& flags) {
   options.history_path = flags.no_history ? "" : default_history_path();
   TERN_TRY_ASSIGN(TextModel loaded, load_text_model(flags.model, flags.text));
   TERN_TRY_ASSIGN(ChatTemplate chat_template, loaded.text.require_chat());
-  options.stops = loaded.text.stops;
+  options.stops = loaded.text.chat.stops;
   ChatSession session(*loaded.model.runner, loaded.text.tokenizer, std::move(chat_template));
   session.set_when_full(flags.when_full == "drop" ? WhenFull::kDropOldest : WhenFull::kStop);
   if (!flags.system.empty()) TERN_TRY(session.set_system(flags.system));

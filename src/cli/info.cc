@@ -50,6 +50,9 @@ std::map<std::string_view, ClassSize> sizes_by_class(const GgufFile& file) {
   return classes;
 }
 
+/// An f32 as its shortest decimal form: 1e-05, not what its double looks like.
+Json shortest(float value) { return Json::parse(fmt::format("{}", value)); }
+
 Json config_json(const Config& c) {
   Json json = {{"architecture", c.architecture},
                {"name", c.name},
@@ -61,14 +64,14 @@ Json config_json(const Config& c) {
                {"head_dim", c.head_dim},
                {"vocab_size", c.vocab_size},
                {"max_seq_len", c.max_seq_len},
-               {"rms_norm_eps", c.rms_norm_eps},
+               {"rms_norm_eps", shortest(c.rms_norm_eps)},
                {"rope_theta", c.rope_theta},
                {"rope_dim", c.rope_dim},
                {"rope_pairs", c.rope_adjacent_pairs ? "adjacent" : "split halves"},
                {"gate", c.gate == GateKind::kRelu2 ? "relu2" : "silu"},
                {"sub_norms", c.has_sub_norms},
                {"activations", c.activation_bits == ActivationBits::kInt8 ? "int8" : "unstated"}};
-  if (c.linear_norm_eps) json["linear_norm_eps"] = *c.linear_norm_eps;
+  if (c.linear_norm_eps) json["linear_norm_eps"] = shortest(*c.linear_norm_eps);
   return json;
 }
 

@@ -46,7 +46,7 @@ struct Run {
     TextParams p;
     p.generate = params();
     p.stops = flags.stops;
-    if (is_chat) p.stops.insert(p.stops.end(), side.stops.begin(), side.stops.end());
+    if (is_chat) p.stops.insert(p.stops.end(), side.chat.stops.begin(), side.chat.stops.end());
     p.ignore_end = flags.ignore_end;
     p.render_special = flags.special;
     p.on_text = [this](std::string_view part) {
@@ -148,7 +148,7 @@ Status run_command(const RunFlags& flags, int* exit_code) {
   TERN_TRY_ASSIGN(const std::string prompt, flags.prompt.read());
   TERN_TRY_ASSIGN(const TextModel loaded, load_text_model(flags.model, flags.text));
   for (const std::string& doubt : loaded.text.doubts) print_note("note: " + doubt);
-  const bool is_chat = loaded.text.chat_template.has_value() && !flags.raw;
+  const bool is_chat = loaded.text.chat.chat_template.has_value() && !flags.raw;
   return is_chat ? run_chat_turn(run, loaded, prompt, exit_code) : run_raw(run, loaded, prompt, exit_code);
 }
 

@@ -81,7 +81,8 @@ Status run_template(const TemplateFlags& flags) {
               {"emits_bos", chat_template.emits_bos()},
               {"accepts_system", chat_template.accepts_system()},
               {"accepts_tools", chat_template.accepts_tools()},
-              {"stops", side.stops},
+              {"template", side.chat.name},
+              {"stops", side.chat.stops},
               {"doubts", side.doubts}});
   return {};
 }

@@ -50,8 +50,8 @@ Result<std::string> PromptFlags::read() const {
 }
 
 Result<ChatTemplate> TextSide::require_chat() const {
-  if (chat_template) return *chat_template;
-  return make_error(ErrorCode::kUnsupported, "{}", no_chat_reason);
+  if (chat.chat_template) return *chat.chat_template;
+  return make_error(ErrorCode::kUnsupported, "{}", chat.no_chat_reason);
 }
 
 Result<TextSide> load_text_side(const Weights& weights, const TextFlags& flags) {
@@ -59,12 +59,9 @@ Result<TextSide> load_text_side(const Weights& weights, const TextFlags& flags) 
   auto tokenizer = tokenizer_from_gguf(weights.gguf(), {.pre = flags.pre});
   if (!tokenizer.ok()) return std::move(tokenizer).error().in(weights.path());
   side.tokenizer = std::move(tokenizer).value();
-  TERN_TRY_ASSIGN(ModelChat chat, resolve_model_chat(weights.gguf(), *side.tokenizer, flags.chat_template));
-  side.chat_template = std::move(chat.chat_template);
-  side.no_chat_reason = std::move(chat.no_chat_reason);
-  side.stops = std::move(chat.stops);
+  TERN_TRY_ASSIGN(side.chat, resolve_model_chat(weights.gguf(), *side.tokenizer, flags.chat_template));
   side.doubts = side.tokenizer->doubts();
-  side.doubts.insert(side.doubts.end(), chat.doubts.begin(), chat.doubts.end());
+  side.doubts.insert(side.doubts.end(), side.chat.doubts.begin(), side.chat.doubts.end());
   return side;
 }
 

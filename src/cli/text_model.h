@@ -8,7 +8,7 @@
 #include <string>
 
 #include "cli/options.h"
-#include "text/chat_template.h"
+#include "text/chat_format.h"
 #include "text/tokenizer.h"
 
 namespace tern::cli {
@@ -22,12 +22,10 @@ struct TextFlags {
 /// The text side of a file, without its weights.
 struct TextSide {
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;  // absent for a base model
-  std::string no_chat_reason;                 // then: why, and what to do
-  std::vector<std::string> stops;             // texts that end an answer of a chat, beside the end tokens
-  std::vector<std::string> doubts;
+  ChatFormat chat;  // the template that is used, or why there is none
+  std::vector<std::string> doubts;  // of both
 
-  /// The template, or an Error with no_chat_reason.
+  /// The template, or an Error that says why there is none.
   Result<ChatTemplate> require_chat() const;
 };
 

@@ -3,16 +3,19 @@
 
 namespace tern {
 
-Result<ModelChat> resolve_model_chat(const GgufFile& file, const Tokenizer&, const std::string& choice) {
-  ModelChat chat;
-  if (!choice.empty()) return make_error(ErrorCode::kUsage, "--chat-template '{}': unknown", choice);
+Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer, const std::string& choice) {
+  ChatFormatFacts facts;
+  TERN_TRY_ASSIGN(const auto architecture, file.get_string("general.architecture"));
+  facts.architecture = architecture.value_or("");
+  TERN_TRY_ASSIGN(const auto hidden, file.get_uint(facts.architecture + ".embedding_length"));
+  TERN_TRY_ASSIGN(const auto layers, file.get_uint(facts.architecture + ".block_count"));
   TERN_TRY_ASSIGN(const auto source, file.get_string("tokenizer.chat_template"));
-  if (!source) {
-    chat.no_chat_reason = "this is a base model";
-    return chat;
-  }
-  TERN_TRY_ASSIGN(chat.chat_template, ChatTemplate::parse(*source));
-  return chat;
+  facts.vocab_size = static_cast<int64_t>(tokenizer.vocab_size());
+  facts.hidden_size = static_cast<int64_t>(hidden.value_or(0));
+  facts.num_layers = static_cast<int64_t>(layers.value_or(0));
+  if (source) facts.file_template = std::string(*source);
+  facts.has_token = [&tokenizer](std::string_view text) { return tokenizer.find(text).has_value(); };
+  return resolve_chat_format(facts, choice);
 }
 
 }  // namespace tern
