@@ -106,6 +106,7 @@ void ChatTemplate::probe() {
 
 Result<std::string> ChatTemplate::render_variables(const Json& variables, const ChatTime& now,
                                                    const ChatLimits& limits) const {
+  if (!variables.is_object()) return make_error(ErrorCode::kUsage, "template variables: expected an object");
   jinja::Interpreter interpreter(*template_, limits, now);
   for (const auto& [name, json] : variables.get_ref<const Json::object_t&>()) {
     TERN_TRY_ASSIGN(const jinja::Value value, jinja::from_json(interpreter.runtime(), json, name));

@@ -34,8 +34,8 @@ struct ChatInput {
   const nlohmann::ordered_json* tools = nullptr;     // array, or null for none
   const nlohmann::ordered_json* extra = nullptr;  // object of further variables (enable_thinking...), or null
   bool add_generation_prompt = true;              // end with the words after which the assistant speaks
-  std::string_view bos_token, eos_token;          // texts of the special tokens; may be empty
-  std::optional<ChatTime> now;                    // default: local_chat_time()
+  std::string_view bos_token = {}, eos_token = {};  // texts of the special tokens; may be empty
+  std::optional<ChatTime> now = {};                 // default: local_chat_time()
 };
 
 class ChatTemplate {

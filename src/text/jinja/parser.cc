@@ -237,7 +237,7 @@ Result<Target> Parser::simple_target() {
   return out;
 }
 
-Result<Target> Parser::target(bool stops_at_in, bool with_namespace) {
+Result<Target> Parser::target(bool with_namespace) {
   if (with_namespace && ahead().kind == TokenKind::kOperator && ahead().text == ".") {
     Target out;
     TERN_TRY_ASSIGN(const std::string name, expect_name());
@@ -249,8 +249,9 @@ Result<Target> Parser::target(bool stops_at_in, bool with_namespace) {
   Target out;
   bool is_tuple = false;
   for (;;) {
-    const bool ends = token().kind == TokenKind::kBlockEnd || is_op(")") || (stops_at_in && is_word("in"));
-    if (ends && (is_tuple || !out.items.empty())) break;
+    // (jinja2 means to end a tuple at "in" as well, but "for a, in" is an error there.)
+    const bool ends = token().kind == TokenKind::kBlockEnd || is_op(")");
+    if (ends && is_tuple) break;
     TERN_TRY_ASSIGN(Target item, simple_target());
     out.items.push_back(std::move(item));
     if (!skip_op(",")) break;
@@ -265,7 +266,7 @@ Result<Target> Parser::target(bool stops_at_in, bool with_namespace) {
 // ----------------------------------------------------------------------------------------------------
 
 Status Parser::parse_set(Stmt* stmt) {
-  TERN_TRY_ASSIGN(stmt->target, target(false, true));
+  TERN_TRY_ASSIGN(stmt->target, target(true));
   if (skip_op("=")) {
     stmt->kind = StmtKind::kSet;
     TERN_TRY_ASSIGN(stmt->value, tuple());
@@ -282,7 +283,7 @@ Status Parser::parse_set(Stmt* stmt) {
 Status Parser::parse_for(Stmt* stmt) {
   stmt->kind = StmtKind::kFor;
   ++fors_;
-  TERN_TRY_ASSIGN(stmt->target, target(true, false));
+  TERN_TRY_ASSIGN(stmt->target, target(false));
   TERN_TRY(expect_word("in"));
   TERN_TRY_ASSIGN(stmt->value, tuple(false, false, true));
   if (skip_word("if")) {
@@ -322,7 +323,7 @@ Status Parser::parse_with(Stmt* stmt) {
   stmt->kind = StmtKind::kWith;
   while (token().kind != TokenKind::kBlockEnd) {
     if (!stmt->bindings.empty()) TERN_TRY(expect_op(","));
-    TERN_TRY_ASSIGN(Target name, target(false, false));
+    TERN_TRY_ASSIGN(Target name, target(false));
     TERN_TRY(expect_op("="));
     TERN_TRY_ASSIGN(ExprPtr value, expression());
     stmt->bindings.emplace_back(std::move(name), std::move(value));

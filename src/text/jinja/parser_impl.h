@@ -55,7 +55,7 @@ class Parser {
   Status parse_print(Block* out);
   Status parse_signature(MacroDefinition* macro);
   Status macro_body(MacroDefinition* macro, std::string_view end);
-  Result<Target> target(bool stops_at_in, bool with_namespace);
+  Result<Target> target(bool with_namespace);
   Result<Target> simple_target();
   Error unknown_tag(const Token& tag, Words ends) const;
 
