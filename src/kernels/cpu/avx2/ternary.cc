@@ -9,7 +9,9 @@ namespace {
 constexpr int64_t kTileTokens = 4;  // 2 x 4 int16 accumulators, 2 codes and 1 activation of the 16 registers
 // Activations of one pass over the panels; they are read once per panel and should stay in a small L2.
 constexpr int64_t kPassBytes = 128 * 1024;
-constexpr int64_t kPrefetchBytes = 2304;  // see BENCHMARKS.md
+// 2 - 2.5 KB was best on a Sapphire Rapids; a Zen 5 streams as fast with any distance from 0 to 4 KB (Nov
+// 2026).
+constexpr int64_t kPrefetchBytes = 2304;
 
 // A code is at most 3 and |q| at most 128, so one vpmaddubsw gives pair sums of at most 2 * 3 * 128 = 768
 // without saturating, and 42 of them may be added in int16. A line has 4 fields: this many lines between
