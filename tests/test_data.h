@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where third-party test data lies: $TERN_TEST_DATA, else ../shared/data beside the checkout. Tests that need it say
-// SKIPPED where it is absent; none of it is ever copied into the repository.
+// Where third-party test data lies: $TERN_TEST_DATA, else ../shared/data beside the checkout. Tests that need
+// it say SKIPPED where it is absent; none of it is ever copied into the repository.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ inline std::filesystem::path test_data_dir() {
 }  // namespace tern::test
 
 /// Skips the current test where `relative` (below the test data folder) is absent.
-#define TERN_REQUIRE_DATA(variable, relative)                                          \
-  const std::filesystem::path variable = ::tern::test::test_data_dir() / (relative);   \
-  if (::tern::test::test_data_dir().empty() || !std::filesystem::exists(variable))     \
+#define TERN_REQUIRE_DATA(variable, relative)                                        \
+  const std::filesystem::path variable = ::tern::test::test_data_dir() / (relative); \
+  if (::tern::test::test_data_dir().empty() || !std::filesystem::exists(variable))   \
   GTEST_SKIP() << "no test data: set TERN_TEST_DATA (missing: " << (relative) << ")"

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   // A full disk or a closed pipe shows only when the buffered output is written.
-  if (std::fflush(stdout) != 0 && exit_code == 0) {
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && exit_code == 0) {
     std::fprintf(stderr, "tern: cannot write to stdout\n");
     return 1;
   }

@@ -71,8 +71,10 @@ Result<SamplingParams> SamplingFlags::resolve() const {
   return resolved;
 }
 
+Error no_model() { return make_error(ErrorCode::kUsage, "no model: name one as MODEL or with -m FILE"); }
+
 Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
-  if (flags.path.empty()) return make_error(ErrorCode::kUsage, "no model: name one as MODEL or with -m FILE");
+  if (flags.path.empty()) return no_model();
   if (flags.kv_type != "f16" && flags.kv_type != "f32") {
     return make_error(ErrorCode::kUsage, "--kv-type '{}': expected f16 or f32", flags.kv_type);
   }

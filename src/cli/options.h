@@ -54,6 +54,9 @@ struct LoadedModel {
   double load_seconds = 0;
 };
 
+/// What to say where neither MODEL nor -m was given.
+Error no_model();
+
 /// Opens, checks, packs and allocates, with a progress bar on a terminal.
 Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress);
 

@@ -142,6 +142,7 @@ Status run_command(const RunFlags& flags, int* exit_code) {
   if (flags.when_full != "stop" && flags.when_full != "drop") {
     return make_error(ErrorCode::kUsage, "--context-full '{}': expected stop or drop", flags.when_full);
   }
+  if (flags.model.path.empty()) return no_model();
   TERN_TRY_ASSIGN(const SamplingParams sampling, flags.sampling.resolve());
   Run run{flags, sampling, {}};
   if (!flags.tokens.empty()) return run_tokens(run, exit_code);

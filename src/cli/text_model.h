@@ -22,7 +22,7 @@ struct TextFlags {
 /// The text side of a file, without its weights.
 struct TextSide {
   std::shared_ptr<const Tokenizer> tokenizer;
-  ChatFormat chat;  // the template that is used, or why there is none
+  ChatFormat chat;                  // the template that is used, or why there is none
   std::vector<std::string> doubts;  // of both
 
   /// The template, or an Error that says why there is none.

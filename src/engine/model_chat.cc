@@ -3,7 +3,8 @@
 
 namespace tern {
 
-Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer, const std::string& choice) {
+Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer,
+                                      const std::string& choice) {
   ChatFormatFacts facts;
   TERN_TRY_ASSIGN(const auto architecture, file.get_string("general.architecture"));
   facts.architecture = architecture.value_or("");

@@ -12,6 +12,7 @@ namespace tern {
 
 /// `choice`: "" = by the file; otherwise a built-in template's name or the path of a template file.
 /// Errors: those of resolve_chat_format(), and keys of the wrong type.
-Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer, const std::string& choice);
+Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer,
+                                      const std::string& choice);
 
 }  // namespace tern
