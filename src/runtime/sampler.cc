@@ -105,6 +105,11 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, std::span<const i
     adjusted_[static_cast<size_t>(token)] += bias;
   }
   penalise(past, params);
+  for (const float x : adjusted_) {  // finite biases can overflow together
+    if (std::isnan(x) || x == std::numeric_limits<float>::infinity()) {
+      return make_error(ErrorCode::kUsage, "logit biases or penalties overflow: use values below 1e30");
+    }
+  }
   TERN_TRY_ASSIGN(const int32_t best, arg_max());
   if (params.temperature == 0 || params.top_k == 1) return best;
 

@@ -39,7 +39,8 @@ struct SamplePlace {
 /// One sampler per thread of use: keeps scratch memory only, no state that changes results.
 class Sampler {
  public:
-  /// Errors: kNumeric where a logit is NaN or +infinity, or where every token is forbidden.
+  /// Errors: kNumeric where a logit is NaN or +infinity, or where every token is forbidden; kUsage for a bias
+  /// outside the vocabulary, and where biases and penalties overflow.
   Result<int32_t> sample(std::span<const float> logits, std::span<const int32_t> past,
                          const SamplingParams& params, const SamplePlace& place);
 
