@@ -18,7 +18,7 @@
 namespace tern::test {
 namespace {
 
-constexpr size_t kPrompt = 32, kGenerated = 64;
+constexpr size_t kPrompt = 8, kGenerated = 64;
 constexpr int64_t kContext = 512;
 
 /// What one process reports. Plain bytes: it travels through a pipe.
