@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
+#include "cli/text_model.h"
 #include "core/cpu_features.h"
 #include "kernels/registry.h"
 
@@ -75,7 +76,32 @@ Json config_json(const Config& c) {
   return json;
 }
 
-Json model_json(const Weights& weights, const Config& config) {
+/// What a file says of itself, text side included: a tokenizer that cannot be used is a doubt here, not an
+/// error.
+struct ModelFacts {
+  Config config;
+  std::string tokenizer, chat_template;
+  std::vector<std::string> doubts;
+};
+
+Result<ModelFacts> model_facts(const Weights& weights) {
+  auto config = inspect_config(weights);
+  if (!config.ok()) return std::move(config).error().in(weights.path());
+  ModelFacts facts{std::move(config).value(), "none", "none", {}};
+  facts.doubts = facts.config.doubts;
+  const auto text = load_text_side(weights, {});
+  if (!text.ok()) {
+    facts.doubts.push_back("no text: " + text.error().message);
+    return facts;
+  }
+  facts.tokenizer = text->tokenizer->description();
+  if (text->chat.chat_template) facts.chat_template = text->chat.name;
+  facts.doubts.insert(facts.doubts.end(), text->doubts.begin(), text->doubts.end());
+  return facts;
+}
+
+Json model_json(const Weights& weights, const ModelFacts& facts) {
+  const Config& config = facts.config;
   Json classes = Json::object();
   for (const auto& [name, size] : sizes_by_class(weights.gguf())) {
     Json types = Json::object();
@@ -87,9 +113,11 @@ Json model_json(const Weights& weights, const Config& config) {
           {"file_bytes", weights.file_bytes()},
           {"container", fmt::format("GGUF v{}", weights.gguf().version)},
           {"config", config_json(config)},
+          {"tokenizer", facts.tokenizer},
+          {"chat_template", facts.chat_template},
           {"tensor_classes", classes},
           {"kv_bytes_per_token", KvCache::bytes_per_page(config, KvType::kF16) / kPageRows},
-          {"doubts", config.doubts}};
+          {"doubts", facts.doubts}};
 }
 
 void print_machine(const Context& context) {
@@ -97,11 +125,17 @@ void print_machine(const Context& context) {
   fmt::print("          {}, {} thread(s){}\n", context.topology().describe(), context.num_threads(),
              context.is_pinned() ? ", pinned" : "");
   fmt::print("features  {}\n", describe_cpu_features(context.cpu_features()));
-  fmt::print("kernels   {}\n", context.kernels().name);
-  fmt::print("{}\n", describe_kernels(context.kernels(), context.cpu_features()));
+  const std::string kernels = describe_kernels(context.kernels(), context.cpu_features());
+  std::string_view label = "kernels";
+  for (size_t begin = 0; begin < kernels.size(); label = "") {
+    const size_t end = std::min(kernels.find('\n', begin), kernels.size());
+    fmt::print("{:<9} {}\n", label, std::string_view(kernels).substr(begin, end - begin));
+    begin = end + 1;
+  }
 }
 
-void print_model(const Weights& weights, const Config& config) {
+void print_model(const Weights& weights, const ModelFacts& facts) {
+  const Config& config = facts.config;
   fmt::print("model     {}\n", weights.path());
   fmt::print("          GGUF v{}, {}, {} tensors\n", weights.gguf().version,
              human_bytes(static_cast<double>(weights.file_bytes())), weights.gguf().tensors.size());
@@ -109,6 +143,8 @@ void print_model(const Weights& weights, const Config& config) {
   for (const auto& [key, value] : fields.items()) {
     fmt::print("          {:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
+  fmt::print("          {:<18} {}\n          {:<18} {}\n", "tokenizer", facts.tokenizer, "chat template",
+             facts.chat_template);
   fmt::print("bytes by class (what decoding one token reads, the embedding aside unless it is the head)\n");
   for (const auto& [name, size] : sizes_by_class(weights.gguf())) {
     std::string types;
@@ -118,8 +154,8 @@ void print_model(const Weights& weights, const Config& config) {
   }
   fmt::print("          {:<16} {:>10}  per token of context, f16\n", "KV cache",
              human_bytes(static_cast<double>(KvCache::bytes_per_page(config, KvType::kF16)) / kPageRows));
-  if (config.doubts.empty()) fmt::print("doubts    none\n");
-  for (const auto& doubt : config.doubts) fmt::print("doubt     {}\n", doubt);
+  if (facts.doubts.empty()) fmt::print("doubts    none\n");
+  for (const auto& doubt : facts.doubts) fmt::print("doubt     {}\n", doubt);
 }
 
 Status run_info(const InfoFlags& flags) {
@@ -131,10 +167,9 @@ Status run_info(const InfoFlags& flags) {
   if (!flags.json) print_machine(*context);
   if (!flags.model.path.empty()) {
     TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.model.path));
-    auto config = inspect_config(*weights);
-    if (!config.ok()) return std::move(config).error().in(flags.model.path);
-    json["model"] = model_json(*weights, *config);
-    if (!flags.json) print_model(*weights, *config);
+    TERN_TRY_ASSIGN(const ModelFacts facts, model_facts(*weights));
+    json["model"] = model_json(*weights, facts);
+    if (!flags.json) print_model(*weights, facts);
   }
   if (flags.json) print_json(json);
   return {};

@@ -96,17 +96,26 @@ Result<KernelTable> choose_kernels(std::string_view isa, uint64_t features) {
 
 std::string describe_kernels(const KernelTable& chosen, uint64_t features) {
   std::string text;
-  for_each_op([&](const char* name, auto op) {
-    const char* server = "?";
-    for (const KernelTable* table : kTables) {
-      if (table->*op == chosen.*op) server = table->name;
-    }
-    text += fmt::format("{:<14} {}\n", name, server);
-  });
+  bool is_beyond_chosen = false;  // tables after the one that was asked for
   for (const KernelTable* table : kTables) {
+    std::string ops;
+    for_each_op([&](const char* name, auto op) {
+      if (table->*op != nullptr && table->*op == chosen.*op) ops += fmt::format(" {}", name);
+    });
     const uint64_t missing = table->needs & ~features;
-    if (missing != 0)
-      text += fmt::format("not {}: this machine lacks {}\n", table->name, describe_cpu_features(missing));
+    const bool is_chosen = chosen.name == std::string_view(table->name);
+    std::string line;
+    if (missing != 0) {
+      line = fmt::format("not used: this machine lacks {}", describe_cpu_features(missing));
+    } else if (is_beyond_chosen) {
+      line = fmt::format("not used: --isa {} stops before it", chosen.name);
+    } else if (ops.empty()) {
+      line = fmt::format("not used: {} has every op of it", chosen.name);
+    } else {
+      line = fmt::format("{}:{}", is_chosen ? "in use" : "in use where no faster set has the op", ops);
+    }
+    is_beyond_chosen = is_beyond_chosen || is_chosen;
+    text += fmt::format("{:<7} {}\n", table->name, line);
   }
   return text;
 }

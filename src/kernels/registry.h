@@ -23,7 +23,7 @@ std::string known_isas();
 /// missing).
 Result<KernelTable> choose_kernels(std::string_view isa, uint64_t features);
 
-/// One line per op: which table serves it and which tables were refused for what. For `tern info`.
+/// One line per table: the ops it serves in `chosen`, or why it serves none. For `tern info`.
 std::string describe_kernels(const KernelTable& chosen, uint64_t features);
 
 }  // namespace tern

@@ -111,15 +111,18 @@ TEST(Registry, RefusesWhatTheMachineLacks) {
   }
 }
 
-TEST(Registry, DescribeNamesTheServerOfEachOpAndTheRefused) {
+TEST(Registry, DescribeSaysWhichTableServesAndWhyOthersDoNot) {
   const std::string text = describe_kernels(choose_kernels("auto", 0).value(), 0);
-  EXPECT_NE(std::string::npos, text.find("ternary        scalar\n")) << text;
+  EXPECT_NE(std::string::npos, text.find("scalar  in use: ternary ")) << text;
+  const uint64_t all = ~uint64_t{0};
   for (const KernelTable* table : kernel_tables()) {
     if (table->needs == 0) continue;
-    EXPECT_NE(std::string::npos, text.find(std::string("not ") + table->name + ": ")) << text;
-    const std::string forced =
-        describe_kernels(choose_kernels(table->name, ~uint64_t{0}).value(), ~uint64_t{0});
-    EXPECT_NE(std::string::npos, forced.find(std::string("ternary        ") + table->name + "\n")) << forced;
+    const std::string name = fmt::format("{:<7} ", table->name);
+    EXPECT_NE(std::string::npos, text.find(name + "not used: this machine lacks ")) << text;
+    const std::string forced = describe_kernels(choose_kernels(table->name, all).value(), all);
+    EXPECT_NE(std::string::npos, forced.find(name + "in use: ternary ")) << forced;
+    const std::string lower = describe_kernels(choose_kernels("scalar", all).value(), all);
+    EXPECT_NE(std::string::npos, lower.find(name + "not used: --isa scalar stops before it")) << lower;
   }
 }
 
