@@ -8,7 +8,7 @@ namespace tern {
 
 ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> keys) {
   root_.fill(kNone);
-  std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(keys.begin(), keys.end());
   struct Range {
     uint32_t node, begin, end;
   };

@@ -77,6 +77,32 @@ std::string normal_form(NormStep::Kind kind, std::string_view text) {
   return out;
 }
 
+// NFC of just the places that may need it. A character that surely stays itself is a border: what is before
+// it and what begins with it are normalized independently, so a place is one such character and the doubtful
+// ones behind it.
+std::string nfc(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 8);
+  size_t copied = 0, previous = 0;
+  for (size_t i = 0; i < text.size();) {
+    Utf8Char c = decode_utf8(text, i);
+    if (!may_change_in_nfc(c.code_point)) {
+      previous = i;
+      i += c.length;
+      continue;
+    }
+    const size_t begin = std::max(previous, copied);
+    while (i < text.size() && may_change_in_nfc(c.code_point)) {
+      i += c.length;
+      if (i < text.size()) c = decode_utf8(text, i);
+    }
+    out.append(text.substr(copied, begin - copied))
+        .append(normal_form(NormStep::Kind::kNfc, text.substr(begin, i - begin)));
+    copied = previous = i;
+  }
+  return out.append(text.substr(copied));
+}
+
 std::string lowercase(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -265,7 +291,7 @@ std::string_view Normalizer::apply(std::string_view text, Place place, std::stri
       case Kind::kNfkc:
       case Kind::kNfkd:
         if (!may_change(step.kind, text)) continue;
-        buffer = normal_form(step.kind, text);
+        buffer = step.kind == Kind::kNfc ? nfc(text) : normal_form(step.kind, text);
         break;
       case Kind::kLowercase:
         buffer = lowercase(text);

@@ -39,6 +39,11 @@ const char* differing_syntax(std::string_view p) {
       ++i;
       if (i < p.size() && (p[i] == 'h' || p[i] == 'H'))
         return "\\h is a hex digit to Oniguruma, a space to PCRE2";
+      if (p.substr(i + 1, 1) == "{") {  // \p{L}, \x{61}: not a repetition
+        const size_t close = p.find('}', i);
+        if (close == p.npos) return "an unclosed {";
+        i = close;
+      }
       continue;
     }
     if (in_class) {
