@@ -8,29 +8,16 @@
 namespace tern::jinja {
 namespace {
 
-// A stable sort whose comparison may fail. `keys[i]` belongs to `items[i]`; returns the items in order.
+// The items in the order of their keys: `keys[i]` belongs to `items[i]`.
 Result<std::vector<Value>> sort_by(Runtime& runtime, const std::vector<Value>& items,
                                    const std::vector<Value>& keys, bool reverse) {
-  std::vector<size_t> order(items.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  Status failed;
-  const auto less = [&](size_t a, size_t b) {
-    if (!failed.ok()) return false;
-    auto compared = reverse ? runtime.compare(keys[b], keys[a], "<") : runtime.compare(keys[a], keys[b], "<");
-    if (!compared.ok()) {
-      failed = std::move(compared).error();
-      return false;
-    }
-    return *compared == -1;
-  };
-  std::stable_sort(order.begin(), order.end(), less);
-  TERN_TRY(failed);
+  TERN_TRY_ASSIGN(const std::vector<size_t> order, runtime.sorted_order(keys, reverse));
   std::vector<Value> out;
   for (const size_t i : order) out.push_back(items[i]);
   return out;
 }
 
-// Whether "first(...)" style filters can look at the last element: generators cannot be reversed.
+// Generators cannot be walked backwards.
 bool is_reversible(const Value& value) { return !value.is(Kind::kIterator); }
 
 // The keys by which sort orders: attribute may name several, separated by commas.

@@ -147,24 +147,21 @@ class JsonWriter {
 
   Status write_dict(const Dict& dict, int depth) {
     if (dict.items.empty()) return out_.append("{}"), Status();
-    auto items = dict.items;
+    std::vector<Value> keys;
+    for (const auto& item : dict.items) keys.push_back(item.first);
+    std::vector<size_t> order(keys.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     if (style_.sort_keys) {
-      Status failed;
-      std::stable_sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
-        if (!failed.ok()) return false;
-        auto order = runtime_.compare(a.first, b.first, "<");
-        if (!order.ok()) failed = std::move(order).error();
-        return failed.ok() && *order == -1;
-      });
-      TERN_TRY(failed);
+      TERN_TRY_ASSIGN(order, runtime_.sorted_order(keys, false));
     }
     out_.push_back('{');
-    for (size_t i = 0; i < items.size(); ++i) {
+    for (size_t i = 0; i < order.size(); ++i) {
+      const auto& [key, value] = dict.items[order[i]];
       if (i > 0) out_.append(style_.item_separator);
       newline(depth + 1);
-      TERN_TRY(write_key(items[i].first));
+      TERN_TRY(write_key(key));
       out_.append(style_.key_separator);
-      TERN_TRY(write(items[i].second, depth + 1));
+      TERN_TRY(write(value, depth + 1));
     }
     newline(depth);
     out_.push_back('}');

@@ -96,6 +96,8 @@ class Runtime {
   Result<bool> equal(const Value& a, const Value& b, int depth = 0);
   /// -1, 0, 1, or 2 where unordered (NaN); an error for types that Python does not order.
   Result<int> compare(const Value& a, const Value& b, std::string_view op, int depth = 0);
+  /// The indices of `keys` in stable order, smallest (or largest) first.
+  Result<std::vector<size_t>> sorted_order(const std::vector<Value>& keys, bool reverse);
   Result<bool> contains(const Value& container, const Value& element);
   Status check_hashable(const Value& key, int depth = 0);
   Result<const Value*> find(const Dict& dict, const Value& key);  // null where absent

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Equality, order, membership and dictionary keys, as Python defines them across types.
+#include <algorithm>
 #include <cmath>
 
 #include "text/jinja/runtime.h"
@@ -107,6 +108,30 @@ Result<int> Runtime::compare(const Value& a, const Value& b, std::string_view op
   if (a.is_undefined()) return undefined_error(a);
   if (b.is_undefined()) return undefined_error(b);
   return fail("'{}' cannot compare a {} with a {}", op, type_name(a), type_name(b));
+}
+
+// A merge sort of our own: comparisons may fail, and NaN makes them contradict each other, which the
+// library's sorts do not allow.
+Result<std::vector<size_t>> Runtime::sorted_order(const std::vector<Value>& keys, bool reverse) {
+  std::vector<size_t> order(keys.size()), merged(keys.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  for (size_t width = 1; width < order.size(); width *= 2) {
+    for (size_t begin = 0; begin < order.size(); begin += 2 * width) {
+      const size_t middle = std::min(begin + width, order.size()),
+                   end = std::min(begin + 2 * width, order.size());
+      size_t left = begin, right = middle;
+      for (size_t out = begin; out < end; ++out) {
+        bool take_right = left == middle;
+        if (left < middle && right < end) {
+          TERN_TRY_ASSIGN(const int sign, compare(keys[order[right]], keys[order[left]], "<"));
+          take_right = sign == (reverse ? 1 : -1);
+        }
+        merged[out] = order[take_right ? right++ : left++];
+      }
+    }
+    order.swap(merged);
+  }
+  return order;
 }
 
 Result<bool> Runtime::contains(const Value& container, const Value& element) {
