@@ -28,6 +28,66 @@ bool is_cancelled(const GenerateParams& params) {
   return params.cancel != nullptr && params.cancel->load(std::memory_order_relaxed);
 }
 
+/// Feeds what is new of the prompt. A cancelled prefill is no error: result->finish says so and the logits
+/// are empty.
+Result<std::span<const float>> feed_prompt(Runner& runner, Sequence& sequence,
+                                           std::span<const int32_t> prompt, const GenerateParams& params,
+                                           GenerateResult* result) {
+  const auto begin = Clock::now();
+  result->timings.cached_tokens = keep_common_prefix(sequence, prompt);
+  const auto rest = prompt.subspan(static_cast<size_t>(result->timings.cached_tokens));
+  const auto total = static_cast<int64_t>(rest.size());
+  const auto on_chunk = [&](int64_t done) {
+    if (params.on_prefill) params.on_prefill(done, total);
+  };
+  auto logits = runner.feed(sequence, rest, on_chunk, params.cancel);
+  result->timings.prompt_tokens = total;
+  result->timings.prefill_seconds = seconds_since(begin);
+  if (!logits.ok() && logits.error().code == ErrorCode::kCancelled) {
+    result->finish = FinishReason::kCancelled;
+    return std::span<const float>();
+  }
+  return logits;
+}
+
+/// Samples and feeds tokens until something ends the answer.
+Status decode(Runner& runner, Sequence& sequence, std::span<const int32_t> prompt,
+              std::span<const float> logits, const GenerateParams& params, GenerateResult* result) {
+  const auto begin = Clock::now();
+  Sampler sampler;
+  std::vector<int32_t> past(prompt.begin(), prompt.end());
+  int64_t& count = result->timings.generated_tokens;
+  result->finish = FinishReason::kLength;
+  while (params.max_tokens < 0 || count < params.max_tokens) {
+    TERN_TRY_ASSIGN(const int32_t token,
+                    sampler.sample(logits, past, params.sampling, {params.choice, past.size()}));
+    if (std::find(params.stop_ids.begin(), params.stop_ids.end(), token) != params.stop_ids.end()) {
+      result->finish = FinishReason::kStop;
+      break;
+    }
+    result->tokens.push_back(token);
+    past.push_back(token);
+    ++count;
+    result->timings.decode_seconds = seconds_since(begin);
+    if (params.on_token && !params.on_token(token)) {
+      result->finish = FinishReason::kCallback;
+      break;
+    }
+    if (is_cancelled(params)) {
+      result->finish = FinishReason::kCancelled;
+      break;
+    }
+    if (count == params.max_tokens) break;
+    if (sequence.length() >= runner.context()) {
+      result->finish = FinishReason::kContextFull;
+      break;
+    }
+    const StepInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
+    TERN_TRY_ASSIGN(logits, runner.step({&input, 1}));
+  }
+  return {};
+}
+
 }  // namespace
 
 const char* finish_reason_name(FinishReason reason) {
@@ -57,55 +117,9 @@ Result<GenerateResult> generate(Runner& runner, Sequence& sequence, std::span<co
                       runner.context());
   }
   GenerateResult result;
-  const auto begin = Clock::now();
-  result.timings.cached_tokens = keep_common_prefix(sequence, prompt);
-  const auto rest = prompt.subspan(static_cast<size_t>(result.timings.cached_tokens));
-  result.timings.prompt_tokens = static_cast<int64_t>(rest.size());
-  const auto total = static_cast<int64_t>(rest.size());
-  auto fed = runner.feed(
-      sequence, rest,
-      [&](int64_t done) {
-        if (params.on_prefill) params.on_prefill(done, total);
-      },
-      params.cancel);
-  if (!fed.ok() && fed.error().code == ErrorCode::kCancelled) {
-    result.finish = FinishReason::kCancelled;
-    return result;
-  }
-  TERN_TRY_ASSIGN(std::span<const float> logits, std::move(fed));
-  result.timings.prefill_seconds = seconds_since(begin);
-
-  const auto decode_begin = Clock::now();
-  Sampler sampler;
-  std::vector<int32_t> past(prompt.begin(), prompt.end());
-  result.finish = FinishReason::kLength;
-  while (params.max_tokens < 0 || result.timings.generated_tokens < params.max_tokens) {
-    TERN_TRY_ASSIGN(const int32_t token,
-                    sampler.sample(logits, past, params.sampling, {params.choice, past.size()}));
-    if (std::find(params.stop_ids.begin(), params.stop_ids.end(), token) != params.stop_ids.end()) {
-      result.finish = FinishReason::kStop;
-      break;
-    }
-    result.tokens.push_back(token);
-    past.push_back(token);
-    ++result.timings.generated_tokens;
-    result.timings.decode_seconds = seconds_since(decode_begin);
-    if (params.on_token && !params.on_token(token)) {
-      result.finish = FinishReason::kCallback;
-      break;
-    }
-    if (is_cancelled(params)) {
-      result.finish = FinishReason::kCancelled;
-      break;
-    }
-    if (params.max_tokens >= 0 && result.timings.generated_tokens >= params.max_tokens) break;
-    if (sequence.length() >= runner.context()) {
-      result.finish = FinishReason::kContextFull;
-      break;
-    }
-    const StepInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
-    TERN_TRY_ASSIGN(logits, runner.step({&input, 1}));
-  }
+  TERN_TRY_ASSIGN(const std::span<const float> logits,
+                  feed_prompt(runner, sequence, prompt, params, &result));
+  if (!logits.empty()) TERN_TRY(decode(runner, sequence, prompt, logits, params, &result));
   return result;
 }
 

@@ -23,11 +23,17 @@ int64_t KvCache::bytes_per_page(const Config& config, KvType type) {
 Result<KvCache> KvCache::create(const Config& config, KvType type, int64_t num_pages, Backend& backend) {
   KvCache cache;
   const int64_t page_bytes = bytes_per_page(config, type);
-  if (num_pages < 1 || num_pages > (int64_t{1} << 46) / page_bytes) {
-    return make_error(ErrorCode::kOutOfMemory, "a KV cache of {} pages of {} bytes is too large", num_pages,
-                      page_bytes);
-  }
-  TERN_TRY_ASSIGN(cache.memory_, backend.allocate(static_cast<size_t>(num_pages * page_bytes)));
+  const auto too_large = [&] {
+    return make_error(
+        ErrorCode::kOutOfMemory,
+        "a KV cache of {} tokens needs {} pages of {} bytes, more than this machine gives: a smaller context "
+        "(-c) needs less",
+        num_pages * kPageRows, num_pages, page_bytes);
+  };
+  if (num_pages < 1 || num_pages > (int64_t{1} << 46) / page_bytes) return too_large();
+  auto memory = backend.allocate(static_cast<size_t>(num_pages * page_bytes));
+  if (!memory.ok()) return too_large();
+  cache.memory_ = std::move(memory).value();
   cache.view_ = KvView{type,
                        cache.memory_.data(),
                        config.num_layers,
