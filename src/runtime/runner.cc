@@ -11,6 +11,11 @@ Result<std::unique_ptr<Runner>> Runner::create(std::shared_ptr<const Model> mode
                                                const RunnerOptions& options) {
   const Config& config = model->config();
   const int64_t context = options.context > 0 ? options.context : config.max_seq_len;
+  constexpr int64_t kMaxContext = int64_t{1}
+                                  << 40;  // far above any memory; keeps page arithmetic from overflowing
+  if (context < 1 || context > kMaxContext) {
+    return make_error(ErrorCode::kUsage, "a context of {} tokens: expected 1 to {}", context, kMaxContext);
+  }
   TERN_CHECK(options.max_rows >= 1 && options.max_logit_rows >= 1, "a step needs at least one row");
   const int64_t max_rows = std::min(options.max_rows, context);
   const int64_t max_logit_rows = std::min(options.max_logit_rows, max_rows);
