@@ -37,13 +37,12 @@ class Error : public std::runtime_error {
   tern_status status_;
 };
 
-/// A view of values that lie side by side: a vector, an array, a braced list. Borrowed.
+/// A view of values that lie side by side: a vector, an array. Borrowed.
 template <class T>
 class View {
  public:
   View() = default;
   View(const T* data, std::size_t size) : data_(data), size_(size) {}
-  View(std::initializer_list<T> list) : data_(list.begin()), size_(list.size()) {}
   template <class Container, class = std::enable_if_t<std::is_convertible_v<
                                  decltype(std::data(std::declval<const Container&>())), const T*>>>
   View(const Container& container)
@@ -241,6 +240,10 @@ class Session {
 
   void feed(View<std::int32_t> tokens) {
     detail::check(context_, tern_session_feed(handle_.get(), tokens.data(), tokens.size()));
+  }
+
+  void feed(std::initializer_list<std::int32_t> tokens) {
+    feed(View<std::int32_t>(tokens.begin(), tokens.size()));
   }
 
   void truncate(std::size_t length) { detail::check(context_, tern_session_truncate(handle_.get(), length)); }
