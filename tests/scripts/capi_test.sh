@@ -38,7 +38,7 @@ build_examples() {  # build_examples FOLDER CMAKE_ARGUMENTS...
     -DCMAKE_CXX_FLAGS="$strict" "$@" && cmake --build "$folder"
 }
 exports_only_tern() {
-  local library symbols others
+  local library symbols others declared
   library=$(echo "$work"/prefix/lib*/libtern.so)
   symbols=$(nm -D --defined-only --format=posix "$library" | cut -d' ' -f1)
   others=$(echo "$symbols" | grep -v '^tern_[a-z_]*$' || true)
@@ -53,8 +53,9 @@ exports_only_tern() {
 names_no_place() { ! grep -rlF -e "$build" -e "$work/first" -e "$root/src" "$work"/prefix/lib*/{cmake,pkgconfig} "$work/prefix/include"; }
 
 step "installs" install_library
-export PKG_CONFIG_PATH="$(echo "$work"/prefix/lib*/pkgconfig)"
-LIBRARY_DIR="$(dirname "$PKG_CONFIG_PATH")"
+PKG_CONFIG_PATH=$(echo "$work"/prefix/lib*/pkgconfig)
+LIBRARY_DIR=$(dirname "$PKG_CONFIG_PATH")
+export PKG_CONFIG_PATH
 step "libtern.so exports the C API and nothing else" exports_only_tern
 step "the installed files name no build folder" names_no_place
 step "CMake, shared: both examples build" build_examples shared
