@@ -221,8 +221,9 @@ TERN_API bool tern_model_is_end_token(const tern_model* model, int32_t token);
  * ------------------------------------------------------------------------------------------------- */
 
 typedef enum tern_kv_type {
-  TERN_KV_F16 = 0,
-  TERN_KV_F32 = 1 /* twice the memory */
+  TERN_KV_AUTO = 0, /* f32 for small models, f16 otherwise: depends on the model only */
+  TERN_KV_F16 = 1,
+  TERN_KV_F32 = 2 /* twice the memory */
 } tern_kv_type;
 
 enum {

@@ -218,7 +218,7 @@ using OnToken = std::function<bool(std::int32_t token, std::string_view text)>;
 struct SessionOptions {
   std::int64_t context_size = 0;  // 0: as the model was made for
   std::int32_t batch_size = 0;    // 0: the default
-  tern_kv_type kv_type = TERN_KV_F16;
+  tern_kv_type kv_type = TERN_KV_AUTO;
   bool drop_oldest = false;  // a conversation that no longer fits forgets its oldest turns
 };
 

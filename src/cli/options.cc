@@ -25,7 +25,9 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("-c,--ctx-size", context_tokens, "tokens of context (0 = the model's own)")
       ->capture_default_str();
   command.add_option("-b,--batch-size", chunk_rows, "tokens of a prompt per step")->capture_default_str();
-  command.add_option("--kv-type,--cache-type-k", kv_type, "type of the KV cache: f16 or f32")
+  command
+      .add_option("--kv-type,--cache-type-k", kv_type,
+                  "type of the KV cache: f16, f32, or auto: f32 for small models")
       ->capture_default_str();
   command.add_option("--act", activations, "activations of containers that do not say theirs: int8");
   command.add_option("--i2s-order", i2s_order, "byte order of I2_S tensors: x86-128, arm-64 or x86-1x4");
@@ -75,8 +77,8 @@ Error no_model() { return make_error(ErrorCode::kUsage, "no model: name one as M
 
 Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
   if (flags.path.empty()) return no_model();
-  if (flags.kv_type != "f16" && flags.kv_type != "f32") {
-    return make_error(ErrorCode::kUsage, "--kv-type '{}': expected f16 or f32", flags.kv_type);
+  if (flags.kv_type != "auto" && flags.kv_type != "f16" && flags.kv_type != "f32") {
+    return make_error(ErrorCode::kUsage, "--kv-type '{}': expected auto, f16 or f32", flags.kv_type);
   }
   if (flags.context_tokens < 0 || flags.chunk_rows < 1 || flags.chunk_rows > 65536) {
     return make_error(ErrorCode::kUsage,
@@ -104,7 +106,7 @@ Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
   RunnerOptions runner;
   runner.context = flags.context_tokens;
   runner.max_rows = flags.chunk_rows;
-  runner.kv_type = flags.kv_type == "f16" ? KvType::kF16 : KvType::kF32;
+  if (flags.kv_type != "auto") runner.kv_type = flags.kv_type == "f16" ? KvType::kF16 : KvType::kF32;
   TERN_TRY_ASSIGN(loaded.runner, Runner::create(loaded.model, loaded.context->backend(), runner));
   loaded.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return loaded;

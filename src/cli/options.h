@@ -23,7 +23,7 @@ struct ModelFlags {
   ContextOptions context;
   int64_t context_tokens = 0;
   int64_t chunk_rows = 512;
-  std::string kv_type = "f16";
+  std::string kv_type = "auto";
   std::string activations;  // "" or "int8"
   std::string i2s_order;
   bool no_pin = false;

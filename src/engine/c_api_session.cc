@@ -116,13 +116,14 @@ Result<std::unique_ptr<tern_session>> create_session(const std::shared_ptr<const
     return make_error(ErrorCode::kUsage, "batch_size is {}, expected 1 to {} (0 = the default)",
                       options.batch_size, kMaxBatch);
   }
-  if (options.kv_type != TERN_KV_F16 && options.kv_type != TERN_KV_F32) {
-    return make_error(ErrorCode::kUsage, "kv_type is {}, expected TERN_KV_F16 or TERN_KV_F32",
+  if (options.kv_type < TERN_KV_AUTO || options.kv_type > TERN_KV_F32) {
+    return make_error(ErrorCode::kUsage, "kv_type is {}, expected TERN_KV_AUTO, TERN_KV_F16 or TERN_KV_F32",
                       options.kv_type);
   }
   RunnerOptions runner_options;
   runner_options.context = options.context_size;
-  runner_options.kv_type = options.kv_type == TERN_KV_F32 ? KvType::kF32 : KvType::kF16;
+  if (options.kv_type == TERN_KV_F16) runner_options.kv_type = KvType::kF16;
+  if (options.kv_type == TERN_KV_F32) runner_options.kv_type = KvType::kF32;
   runner_options.max_logit_rows = 1;
   if (options.batch_size > 0) runner_options.max_rows = options.batch_size;
   TERN_TRY_ASSIGN(std::unique_ptr<Runner> runner,

@@ -17,16 +17,15 @@ Result<std::shared_ptr<const Weights>> Weights::open(const std::string& path) {
 Result<const GgufTensorInfo*> Weights::get(std::string_view name, std::vector<uint64_t> shape) const {
   TERN_TRY_ASSIGN(const GgufTensorInfo* tensor, find(name, shape));
   if (tensor != nullptr) return tensor;
-  return make_error(ErrorCode::kNotFound, "{}: expected a tensor '{}' of shape [{}], found none of that name",
-                    printable(path(), 512), printable(name), fmt::join(shape, ", "));
+  return make_error(ErrorCode::kNotFound, "expected a tensor '{}' of shape [{}], found none of that name",
+                    printable(name), fmt::join(shape, ", "));
 }
 
 Result<const GgufTensorInfo*> Weights::find(std::string_view name, std::vector<uint64_t> shape) const {
   const GgufTensorInfo* tensor = gguf_.find_tensor(name);
   if (tensor == nullptr || tensor->shape == shape) return tensor;
-  return make_error(ErrorCode::kCorrupt, "{}: tensor '{}': expected shape [{}], found [{}]",
-                    printable(path(), 512), printable(name), fmt::join(shape, ", "),
-                    fmt::join(tensor->shape, ", "));
+  return make_error(ErrorCode::kCorrupt, "tensor '{}': expected shape [{}], found [{}]", printable(name),
+                    fmt::join(shape, ", "), fmt::join(tensor->shape, ", "));
 }
 
 }  // namespace tern

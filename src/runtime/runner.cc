@@ -7,6 +7,12 @@
 
 namespace tern {
 
+KvType default_kv_type(const Config& config) {
+  constexpr int64_t kSmall = int64_t{64} << 20;
+  const int64_t pages = (config.max_seq_len + kPageRows - 1) / kPageRows;
+  return pages <= kSmall / KvCache::bytes_per_page(config, KvType::kF32) ? KvType::kF32 : KvType::kF16;
+}
+
 Result<std::unique_ptr<Runner>> Runner::create(std::shared_ptr<const Model> model, Backend& backend,
                                                const RunnerOptions& options) {
   const Config& config = model->config();
@@ -20,7 +26,8 @@ Result<std::unique_ptr<Runner>> Runner::create(std::shared_ptr<const Model> mode
   const int64_t max_rows = std::min(options.max_rows, context);
   const int64_t max_logit_rows = std::min(options.max_logit_rows, max_rows);
   const int64_t num_pages = (context + kPageRows - 1) / kPageRows;
-  TERN_TRY_ASSIGN(KvCache cache, KvCache::create(config, options.kv_type, num_pages, backend));
+  TERN_TRY_ASSIGN(KvCache cache, KvCache::create(config, options.kv_type.value_or(default_kv_type(config)),
+                                                 num_pages, backend));
   TERN_TRY_ASSIGN(StepBuffers buffers, StepBuffers::create(config, backend, max_rows, max_logit_rows));
   return std::unique_ptr<Runner>(
       new Runner(std::move(model), backend, std::move(cache), std::move(buffers), context));
@@ -37,24 +44,29 @@ Status Runner::check_tokens(std::span<const int32_t> tokens) const {
   return {};
 }
 
+void Runner::roll_back(std::span<const StepInput> inputs) {
+  for (const StepInput& input : inputs) {
+    input.sequence->truncate(input.sequence->length() - static_cast<int64_t>(input.tokens.size()));
+  }
+}
+
 Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
   rows_.clear();
-  int64_t needed_pages = 0, total = 0;
+  int64_t total = 0;
   for (const StepInput& input : inputs) {
     TERN_TRY(check_tokens(input.tokens));
-    needed_pages += input.sequence->pages_needed(static_cast<int64_t>(input.tokens.size()));
     total += static_cast<int64_t>(input.tokens.size());
   }
   TERN_CHECK(total <= buffers_.max_rows, "a step of more rows than max_rows");
-  if (needed_pages > cache_.free_pages()) {
-    return make_error(ErrorCode::kOutOfMemory, "the context is full: {} tokens fit (-c makes it larger)",
-                      context_);
-  }
   int64_t wanted = 0;
   for (const StepInput& input : inputs) {
     const int64_t begin = input.sequence->length();
     const auto count = static_cast<int64_t>(input.tokens.size());
-    TERN_TRY(input.sequence->append(input.tokens.data(), count));
+    if (!input.sequence->append(input.tokens.data(), count).ok()) {
+      roll_back(inputs.first(static_cast<size_t>(&input - inputs.data())));
+      return make_error(ErrorCode::kOutOfMemory, "the context is full: {} tokens fit (-c makes it larger)",
+                        context_);
+    }
     for (int64_t i = 0; i < count; ++i) {
       const bool wants =
           input.wanted == LogitsWanted::kAll || (input.wanted == LogitsWanted::kLast && i + 1 == count);
@@ -67,9 +79,7 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
 
   for (int64_t row = 0; row < total; ++row) {
     if (buffers_.bad[row] == 0) continue;
-    for (const StepInput& input : inputs) {
-      input.sequence->truncate(input.sequence->length() - static_cast<int64_t>(input.tokens.size()));
-    }
+    roll_back(inputs);
     return make_error(ErrorCode::kNumeric,
                       "an activation at position {} is not finite (overflow, or damaged weights)",
                       rows_[static_cast<size_t>(row)].place.position);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "model/model.h"
@@ -15,11 +16,16 @@
 
 namespace tern {
 
+/// The cache type a model is run with unless one is chosen: f32 where the cache of its whole context is at
+/// most 64 MiB (the rounding of f16 would be the largest error of so small a model, and saves nothing), f16
+/// otherwise. Depends on the model only, so that the same model gives the same bits for every context size.
+KvType default_kv_type(const Config& config);
+
 struct RunnerOptions {
   int64_t context = 0;  // tokens of all sequences together that the cache holds; 0 = the model's max_seq_len
-  KvType kv_type = KvType::kF16;
-  int64_t max_rows = 512;       // rows of one step (the prefill chunk)
-  int64_t max_logit_rows = 64;  // rows of one step that may ask for logits
+  std::optional<KvType> kv_type = std::nullopt;  // absent: default_kv_type()
+  int64_t max_rows = 512;                        // rows of one step (the prefill chunk)
+  int64_t max_logit_rows = 64;                   // rows of one step that may ask for logits
 };
 
 enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
@@ -66,6 +72,7 @@ class Runner {
         cache_(std::move(cache)),
         buffers_(std::move(buffers)),
         context_(context) {}
+  static void roll_back(std::span<const StepInput> inputs);
   Status check_tokens(std::span<const int32_t> tokens) const;
 
   std::shared_ptr<const Model> model_;

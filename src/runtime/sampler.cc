@@ -46,9 +46,9 @@ int32_t greedy_token(std::span<const float> logits) {
   return best;
 }
 
-void Sampler::penalise(std::span<const int32_t> past, const SamplingParams& p) {
+Status Sampler::penalise(std::span<const int32_t> past, const SamplingParams& p) {
   const bool is_neutral = p.repetition_penalty == 1 && p.presence_penalty == 0 && p.frequency_penalty == 0;
-  if (is_neutral || p.repeat_last_n == 0) return;
+  if (is_neutral || p.repeat_last_n == 0) return {};
   if (p.repeat_last_n > 0 && past.size() > static_cast<size_t>(p.repeat_last_n)) {
     past = past.last(static_cast<size_t>(p.repeat_last_n));
   }
@@ -57,11 +57,16 @@ void Sampler::penalise(std::span<const int32_t> past, const SamplingParams& p) {
   for (size_t i = 0; i < seen_.size();) {
     size_t end = i;
     while (end < seen_.size() && seen_[end] == seen_[i]) ++end;
+    if (seen_[i] < 0 || static_cast<size_t>(seen_[i]) >= adjusted_.size()) {
+      return make_error(ErrorCode::kUsage, "the past holds token {}, outside the vocabulary of {}", seen_[i],
+                        adjusted_.size());
+    }
     float& x = adjusted_[static_cast<size_t>(seen_[i])];
     x = x > 0 ? x / p.repetition_penalty : x * p.repetition_penalty;
     x -= p.presence_penalty + static_cast<float>(end - i) * p.frequency_penalty;
     i = end;
   }
+  return {};
 }
 
 Result<int32_t> Sampler::arg_max() const {
@@ -104,7 +109,7 @@ Result<int32_t> Sampler::sample(std::span<const float> logits, std::span<const i
     }
     adjusted_[static_cast<size_t>(token)] += bias;
   }
-  penalise(past, params);
+  TERN_TRY(penalise(past, params));
   for (const float x : adjusted_) {  // finite biases can overflow together
     if (std::isnan(x) || x == std::numeric_limits<float>::infinity()) {
       return make_error(ErrorCode::kUsage, "logit biases or penalties overflow: use values below 1e30");

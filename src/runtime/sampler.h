@@ -49,7 +49,7 @@ class Sampler {
     float logit;
     int32_t token;
   };
-  void penalise(std::span<const int32_t> past, const SamplingParams& params);
+  Status penalise(std::span<const int32_t> past, const SamplingParams& params);
   Result<int32_t> arg_max() const;
   size_t keep_top(size_t count, size_t sorted);
   int32_t draw(size_t count, const SamplingParams& params, const SamplePlace& place);

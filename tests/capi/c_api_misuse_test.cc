@@ -216,7 +216,7 @@ TEST_F(CApiMisuseTest, WrongParameters) {
   EXPECT_EQ(create_with([](auto& o) { o.context_size = -1; }), TERN_ERROR_USAGE);
   EXPECT_EQ(create_with([](auto& o) { o.context_size = INT64_MAX; }), TERN_ERROR_USAGE);
   EXPECT_EQ(create_with([](auto& o) { o.batch_size = 1 << 20; }), TERN_ERROR_USAGE);
-  EXPECT_EQ(create_with([](auto& o) { o.kv_type = 2; }), TERN_ERROR_USAGE);
+  EXPECT_EQ(create_with([](auto& o) { o.kv_type = 3; }), TERN_ERROR_USAGE);
   EXPECT_EQ(create_with([](auto& o) { o.flags = 2; }), TERN_ERROR_USAGE);
   EXPECT_EQ(create_with([](auto& o) { o.kv_type = TERN_KV_F32; }), TERN_OK);
 }

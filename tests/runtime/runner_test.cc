@@ -66,6 +66,31 @@ class RunnerTest : public testing::TestWithParam<const char*> {
   size_t vocab_ = 0;
 };
 
+TEST(DefaultKvType, DependsOnTheModelOnly) {
+  Config config;
+  config.num_layers = 30, config.num_kv_heads = 5, config.head_dim = 128, config.max_seq_len = 4096;
+  EXPECT_EQ(default_kv_type(config), KvType::kF16);  // 629 MB in f32
+  config.max_seq_len = 320;
+  EXPECT_EQ(default_kv_type(config), KvType::kF32);  // 5 pages of 9.8 MB: 49 MB
+  config.max_seq_len = 512;
+  EXPECT_EQ(default_kv_type(config), KvType::kF16);  // 8 pages: 79 MB
+}
+
+TEST_P(RunnerTest, TwoForksOfOnePartialPageGrowInOneStepWithWhatIsFree) {
+  Sequence a = runner_->new_sequence();
+  ASSERT_TRUE(runner_->feed(a, text(30, 1)).ok());
+  Sequence b = a.fork();
+  Sequence rest = runner_->new_sequence();
+  while (runner_->cache().free_pages() > 1) ASSERT_TRUE(runner_->feed(rest, text(64, 2)).ok());
+  // One copy is enough: the other sequence may then write the page in place.
+  const auto one = text(1, 3);
+  const StepInput inputs[] = {{&a, one, LogitsWanted::kLast}, {&b, one, LogitsWanted::kLast}};
+  const auto logits = copy(runner_->step(inputs));
+  ASSERT_EQ(logits.size(), 2 * vocab_);
+  EXPECT_EQ(std::vector<float>(logits.begin(), logits.begin() + static_cast<int64_t>(vocab_)),
+            std::vector<float>(logits.begin() + static_cast<int64_t>(vocab_), logits.end()));
+}
+
 TEST_P(RunnerTest, LogitsComeBackForTheRowsThatWantThem) {
   const auto a = text(4, 1), b = text(3, 2), c = text(5, 3);
   Sequence sa = runner_->new_sequence(), sb = runner_->new_sequence(), sc = runner_->new_sequence();

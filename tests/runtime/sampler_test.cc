@@ -335,5 +335,18 @@ TEST(Sampler, TheChainEqualsASecondImplementation) {
   }
 }
 
+TEST(Sampler, APastOutsideTheVocabularyIsRefusedWherePenaltiesReadIt) {
+  const std::vector<float> logits(8, 1.0f);
+  SamplingParams p;
+  Sampler sampler;
+  for (const int32_t token : {-1, 8, 1 << 30}) {
+    const std::vector<int32_t> past = {3, token};
+    EXPECT_TRUE(sampler.sample(logits, past, p, {}).ok()) << token;
+    p.presence_penalty = 1;
+    EXPECT_EQ(sampler.sample(logits, past, p, {}).error().code, ErrorCode::kUsage) << token;
+    p.presence_penalty = 0;
+  }
+}
+
 }  // namespace
 }  // namespace tern

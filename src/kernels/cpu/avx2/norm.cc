@@ -16,8 +16,9 @@ void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) no
   squares = {fma_first(low, low, squares.low, tail), fma_first(high, high, squares.high, tail - 8)};
 
   const __m128 mean = _mm_div_ss(_mm_set_ss(halve16(squares)), _mm_set_ss(static_cast<float>(n)));
-  const __m128 root = _mm_sqrt_ss(_mm_add_ss(mean, _mm_set_ss(eps)));
-  const __m256 r = _mm256_broadcastss_ps(_mm_div_ss(_mm_set_ss(1.0f), root));
+  const __m128 v2 = _mm_add_ss(mean, _mm_set_ss(eps));
+  const __m128 scale = _mm_add_ss(_mm_div_ss(_mm_set_ss(1.0f), _mm_sqrt_ss(v2)), _mm_sub_ss(v2, v2));
+  const __m256 r = _mm256_broadcastss_ps(scale);
   for (int64_t i = 0; i < n; i += 8) {
     __m256 v = _mm256_mul_ps(load(x + i, n - i), r);
     if (w != nullptr) v = _mm256_mul_ps(v, load(w + i, n - i));

@@ -17,8 +17,9 @@ void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) no
   squares = _mm512_mask3_fmadd_ps(last, last, squares, tail);
 
   const __m128 mean = _mm_div_ss(_mm_set_ss(halve16(squares)), _mm_set_ss(static_cast<float>(n)));
-  const __m128 root = _mm_sqrt_ss(_mm_add_ss(mean, _mm_set_ss(eps)));
-  const __m512 r = _mm512_broadcastss_ps(_mm_div_ss(_mm_set_ss(1.0f), root));
+  const __m128 v2 = _mm_add_ss(mean, _mm_set_ss(eps));
+  const __m128 scale = _mm_add_ss(_mm_div_ss(_mm_set_ss(1.0f), _mm_sqrt_ss(v2)), _mm_sub_ss(v2, v2));
+  const __m512 r = _mm512_broadcastss_ps(scale);
   for (int64_t i = 0; i < n; i += 16) {
     const __mmask16 lanes = first_lanes(n - i);
     __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + i), r);
