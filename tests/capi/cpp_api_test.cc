@@ -111,7 +111,7 @@ TEST_F(CppApiTest, CancelledIsAnAnswer) {
 }
 
 TEST_F(CppApiTest, ASessionKeepsWhatItStandsOn) {
-  api::Session session = [this] {
+  api::Session session = [] {
     const api::Context context({.threads = 1, .isa = "", .pin = false});
     return api::Session(api::Model(context, path()));
   }();
