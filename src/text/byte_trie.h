@@ -16,8 +16,8 @@ class ByteTrie {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   ByteTrie() = default;
-  /// Keys must be non-empty; of equal keys the one with the smallest value counts. Memory: at most 16 bytes per key
-  /// byte.
+  /// Keys must be non-empty; of equal keys the one with the smallest value counts. Memory: at most 16 bytes
+  /// per key byte.
   explicit ByteTrie(std::vector<std::pair<std::string_view, int32_t>> keys);
 
   bool empty() const { return nodes_.empty(); }

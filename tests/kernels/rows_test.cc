@@ -61,7 +61,8 @@ TEST_P(RowsDefinition, RmsNormShowsSquaresThatOverflow) {
   Guarded<float> x(random_floats(Values::kNormal, 4, 100).copy()), y(100);
   x[7] = 2e19f;  // its square is above the largest float
   table.rms_norm(x.data(), nullptr, 100, 1e-5f, y.data());
-  for (int64_t i = 0; i < 100; ++i) ASSERT_TRUE(std::isnan(y[i])) << i;  // not 0, which would look like a result
+  for (int64_t i = 0; i < 100; ++i)
+    ASSERT_TRUE(std::isnan(y[i])) << i;  // not 0, which would look like a result
 }
 
 // ---- quantise

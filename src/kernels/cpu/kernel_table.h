@@ -90,9 +90,9 @@ using DenseFn = void (*)(const DenseArgs&) noexcept;
 
 // ---- one row of activations
 // ---------------------------------------------------------------------------------------
-/// v = fl(fl(sum16(n, fma(x,x)) / fl(n)) + eps); r = fl(fl(1 / fl(sqrt(v))) + fl(v - v)); y[i] = fl(fl(x[i]*r) * w[i])
-/// (v - v is +0, or NaN where the squares overflowed: the row is then seen to be bad instead of turning into zeros)
-/// (w null: y[i] = fl(x[i]*r)). y may be x.
+/// v = fl(fl(sum16(n, fma(x,x)) / fl(n)) + eps); r = fl(fl(1 / fl(sqrt(v))) + fl(v - v)); y[i] =
+/// fl(fl(x[i]*r) * w[i]) (v - v is +0, or NaN where the squares overflowed: the row is then seen to be bad
+/// instead of turning into zeros) (w null: y[i] = fl(x[i]*r)). y may be x.
 using RmsNormFn = void (*)(const float* x, const float* w, int64_t n, float eps, float* y) noexcept;
 
 /// a = max(1e-5f, max|x[i]|); s = fl(127/a); q[i] = clamp(RNE(fl(x[i]*s)), -128, 127), zero for n <= i <
