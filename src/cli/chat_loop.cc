@@ -170,9 +170,9 @@ Status ChatLoop::answer(bool again, std::string_view text) {
   params.generate.max_tokens = options_.max_tokens;
   params.generate.cancel = &interrupt.cancelled();
   params.generate.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
-  params.on_text = [&](std::string_view part) {
+  params.on_piece = [&](int32_t, std::string_view part) {
     progress.finish();
-    stdout_is_gone = !write_out(part);
+    stdout_is_gone = !part.empty() && !write_out(part);
     return !stdout_is_gone;
   };
   const int64_t dropped = session_.dropped_messages();

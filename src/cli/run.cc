@@ -49,9 +49,9 @@ struct Run {
     if (is_chat) p.stops.insert(p.stops.end(), side.chat.stops.begin(), side.chat.stops.end());
     p.ignore_end = flags.ignore_end;
     p.render_special = flags.special;
-    p.on_text = [this](std::string_view part) {
+    p.on_piece = [this](int32_t, std::string_view part) {
       progress.finish();
-      return flags.json || write_out(part);
+      return flags.json || part.empty() || write_out(part);
     };
     return p;
   }

@@ -211,41 +211,12 @@ Outcome eval(SessionState& session, const float** logits, size_t* count) {
   return {};
 }
 
-/// Tokens of an answer as they come, with the text that each completes: generate_text() for callers who want
-/// both.
-Result<TextResult> generate_pieces(SessionState& session, const TextParams& params,
-                                   tern_token_callback on_token, void* user) {
-  const bool has_text = session.model->tokenizer.ok();
-  if (!has_text && !params.stops.empty()) return session.model->tokenizer.error();
-  TERN_TRY_ASSIGN(std::shared_ptr<const StopSet> stop_set, StopSet::create(params.stops));
-  StopStrings stops(std::move(stop_set));
-  GenerateParams generate_params = params.generate;
-  std::optional<StreamDecoder> decoder;
-  if (has_text) {
-    const auto& tokenizer = session.model->tokenizer.value();
-    decoder.emplace(tokenizer, StreamDecoder::Options{.render_special = params.render_special});
-    const auto ends = tokenizer->end_ids();
-    if (!params.ignore_end)
-      generate_params.stop_ids.insert(generate_params.stop_ids.end(), ends.begin(), ends.end());
-  }
-  TextResult result;
-  const auto emit = [&](int32_t token, const std::string& text) {
-    result.text += text;
-    return on_token == nullptr || on_token(user, token, text.data(), text.size());
+/// Makes the callback of a caller, where there is one, that of the engine.
+void set_callback(TextParams& params, tern_token_callback on_token, void* user) {
+  if (on_token == nullptr) return;
+  params.on_piece = [on_token, user](int32_t token, std::string_view text) {
+    return on_token(user, token, text.data(), text.size());
   };
-  generate_params.on_token = [&](int32_t token) {
-    const bool goes_on = emit(token, decoder ? stops.push(decoder->push(token)) : std::string());
-    return goes_on && !stops.stopped();
-  };
-  TERN_TRY_ASSIGN(result.raw, generate(*session.runner, session.sequence, session.tokens, generate_params));
-  if (decoder && !stops.stopped()) {
-    const std::string rest = stops.push(decoder->finish());
-    const std::string held = rest + stops.finish();
-    if (!held.empty()) emit(-1, held);
-  }
-  if (stops.stopped() && result.raw.finish == FinishReason::kCallback)
-    result.raw.finish = FinishReason::kStop;
-  return result;
 }
 
 /// Keeps the answer; a cancelled one is a status of its own.
@@ -260,10 +231,15 @@ Outcome finish(SessionState& session, TextResult result) {
 
 Outcome generate_tokens(SessionState& session, const tern_generate_params* given,
                         tern_token_callback on_token, void* user) {
-  TERN_TRY_ASSIGN(const TextParams params, text_params(given, session));
+  TERN_TRY_ASSIGN(TextParams params, text_params(given, session));
+  set_callback(params, on_token, user);
   TERN_TRY(claim(session, Use::kTokens));
   session.logits = {};
-  TERN_TRY_ASSIGN(TextResult result, generate_pieces(session, params, on_token, user));
+  const auto& tokenizer = session.model->tokenizer;
+  if (!tokenizer.ok() && !params.stops.empty()) return tokenizer.error();
+  TERN_TRY_ASSIGN(TextResult result,
+                  generate_text(*session.runner, session.sequence,
+                                tokenizer.ok() ? tokenizer.value() : nullptr, session.tokens, params));
   session.tokens.insert(session.tokens.end(), result.raw.tokens.begin(), result.raw.tokens.end());
   return finish(session, std::move(result));
 }
@@ -274,9 +250,7 @@ Outcome ask(SessionState& session, std::string_view text, const tern_generate_pa
   TERN_TRY_ASSIGN(auto* const chat, conversation(session));
   const auto& stops = session.model->chat_stops;
   params.stops.insert(params.stops.end(), stops.begin(), stops.end());
-  if (on_token != nullptr) {
-    params.on_text = [&](std::string_view piece) { return on_token(user, -1, piece.data(), piece.size()); };
-  }
+  set_callback(params, on_token, user);
   TERN_TRY_ASSIGN(TextResult result, chat->ask(text, params));
   return finish(session, std::move(result));
 }

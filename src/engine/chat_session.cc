@@ -111,11 +111,30 @@ Result<TextResult> ChatSession::answer(const TextParams& params) {
   return result;
 }
 
+namespace {
+
+/// Puts a conversation back as it was unless keep() is called: also where a callback throws through us.
+class Restore {
+ public:
+  explicit Restore(std::vector<ChatMessage>& messages) : messages_(messages), before_(messages) {}
+  ~Restore() {
+    if (!is_kept_) messages_.swap(before_);
+  }
+  void keep() { is_kept_ = true; }
+
+ private:
+  std::vector<ChatMessage>& messages_;
+  std::vector<ChatMessage> before_;
+  bool is_kept_ = false;
+};
+
+}  // namespace
+
 Result<TextResult> ChatSession::ask(std::string_view text, const TextParams& params) {
-  const std::vector<ChatMessage> before = messages_;
+  Restore restore(messages_);
   messages_.push_back({"user", std::string(text)});
   auto result = answer(params);
-  if (!result.ok()) messages_ = before;
+  if (result.ok()) restore.keep();
   return result;
 }
 
@@ -123,10 +142,10 @@ Result<TextResult> ChatSession::retry(const TextParams& params) {
   if (messages_.empty() || messages_.back().role != "assistant") {
     return make_error(ErrorCode::kUsage, "there is no answer to try again");
   }
-  const std::vector<ChatMessage> before = messages_;
+  Restore restore(messages_);
   messages_.pop_back();
   auto result = answer(params);
-  if (!result.ok()) messages_ = before;
+  if (result.ok()) restore.keep();
   return result;
 }
 

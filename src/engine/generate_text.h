@@ -14,11 +14,13 @@
 namespace tern {
 
 struct TextParams {
-  GenerateParams generate;                             // on_token is used by generate_text itself
-  std::vector<std::string> stops;                      // stop strings; the answer ends before the first one
-  bool ignore_end = false;                             // go on past end tokens
-  bool render_special = false;                         // show control tokens
-  std::function<bool(std::string_view text)> on_text;  // whole characters; false ends the answer
+  GenerateParams generate;         // on_token is used by generate_text itself
+  std::vector<std::string> stops;  // stop strings; the answer ends before the first one
+  bool ignore_end = false;         // go on past end tokens
+  bool render_special = false;     // show control tokens
+  /// Called for each token of the answer with the text that it completes: whole characters, perhaps none; at
+  /// the end once more with token -1 where text was still held back. False ends the answer.
+  std::function<bool(int32_t token, std::string_view text)> on_piece;
 };
 
 struct TextResult {
@@ -26,8 +28,9 @@ struct TextResult {
   GenerateResult raw;  // finish kStop also for a stop string
 };
 
-/// Continues `sequence` with `prompt` (see generate()) and gives the text out as it comes.
-/// Errors: those of generate(); kUsage for an impossible stop string.
+/// Continues `sequence` with `prompt` (see generate()) and gives the text out as it comes. `tokenizer` may be
+/// null: then there is no text, and no token ends the answer but params.generate.stop_ids. Errors: those of
+/// generate(); kUsage for an impossible stop string, or any without a tokenizer.
 Result<TextResult> generate_text(Runner& runner, Sequence& sequence,
                                  std::shared_ptr<const Tokenizer> tokenizer, std::span<const int32_t> prompt,
                                  const TextParams& params);

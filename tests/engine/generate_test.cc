@@ -98,7 +98,7 @@ TEST_F(GenerateTest, TextEqualsTheTokensAndStopStringsNeverShow) {
   params.generate.max_tokens = 60;
   params.ignore_end = true;
   std::string streamed;
-  params.on_text = [&](std::string_view part) {
+  params.on_piece = [&](int32_t, std::string_view part) {
     streamed += part;
     return true;
   };
