@@ -244,13 +244,13 @@ class Joiner {
 }  // namespace
 
 struct PreTokenizer::Impl {
-  CharClasses classes;
+  const CharClasses& classes;
   Reader text_reader, byte_reader;
   std::vector<PreStep> steps;
   std::vector<std::optional<Regex>> regexes;  // [steps], set where kRegex
 
   explicit Impl(UnicodeVersion version)
-      : classes(version), text_reader(classes, false), byte_reader(classes, true) {}
+      : classes(char_classes(version)), text_reader(classes, false), byte_reader(classes, true) {}
 
   void run(size_t index, bool bytes, std::string_view text, PieceSink& sink) const {
     if (text.empty()) return;

@@ -15,7 +15,6 @@ namespace {
 // Limits of one match. The worst well-formed expressions in use need a few steps per character of a match.
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
-constexpr size_t kJitStackMax = size_t{8} << 20;
 constexpr size_t kMaxPattern = 64 * 1024;
 
 struct CodeDeleter {
@@ -26,9 +25,6 @@ struct DataDeleter {
 };
 struct ContextDeleter {
   void operator()(pcre2_match_context* p) const { pcre2_match_context_free(p); }
-};
-struct StackDeleter {
-  void operator()(pcre2_jit_stack* p) const { pcre2_jit_stack_free(p); }
 };
 
 // Syntax that both engines accept but read differently.
@@ -77,7 +73,6 @@ const char* differing_syntax(std::string_view p) {
 
 struct Regex::Code {
   std::unique_ptr<pcre2_code, CodeDeleter> code;
-  bool jit = false;
 };
 
 Regex::Regex(std::unique_ptr<Code> code) : code_(std::move(code)) {}
@@ -110,7 +105,7 @@ Result<Regex> Regex::compile(std::string_view pattern) {
                       reinterpret_cast<const char*>(text), offset);
   }
   auto result = std::make_unique<Code>();
-  result->jit = pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE) == 0;
+  (void)pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where it fails, matching is interpreted
   result->code = std::move(code);
   return Regex(std::move(result));
 }
@@ -121,7 +116,6 @@ struct Regex::Scanner::State {
   std::string copy;  // holds `text` where something had to be replaced
   std::unique_ptr<pcre2_match_data, DataDeleter> data;
   std::unique_ptr<pcre2_match_context, ContextDeleter> context;
-  std::unique_ptr<pcre2_jit_stack, StackDeleter> stack;
 };
 
 Regex::Scanner::Scanner(const Regex& regex, std::string_view text) : state_(std::make_unique<State>()) {
@@ -145,10 +139,6 @@ Regex::Scanner::Scanner(const Regex& regex, std::string_view text) : state_(std:
   s.context.reset(pcre2_match_context_create(nullptr));
   pcre2_set_match_limit(s.context.get(), kMatchLimit);
   pcre2_set_heap_limit(s.context.get(), kHeapLimitKib);
-  if (regex.code_->jit) {
-    s.stack.reset(pcre2_jit_stack_create(32 * 1024, kJitStackMax, nullptr));
-    pcre2_jit_stack_assign(s.context.get(), nullptr, s.stack.get());
-  }
 }
 
 Regex::Scanner::~Scanner() = default;
@@ -156,8 +146,13 @@ Regex::Scanner::~Scanner() = default;
 bool Regex::Scanner::next(size_t from, size_t& begin, size_t& end) {
   State& s = *state_;
   // The text was validated above, so the check of every call (which makes a scan quadratic) is switched off.
-  const int found = pcre2_match(s.code, reinterpret_cast<PCRE2_SPTR>(s.text.data()), s.text.size(), from,
-                                PCRE2_NOTEMPTY | PCRE2_NO_UTF_CHECK, s.data.get(), s.context.get());
+  const auto match = [&](uint32_t options) {
+    return pcre2_match(s.code, reinterpret_cast<PCRE2_SPTR>(s.text.data()), s.text.size(), from,
+                       PCRE2_NOTEMPTY | PCRE2_NO_UTF_CHECK | options, s.data.get(), s.context.get());
+  };
+  int found = match(0);
+  // Compiled code has 32 KB of stack for backtracking; the interpreter uses the heap, within its limit.
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = match(PCRE2_NO_JIT);
   if (found < 0) return false;
   const PCRE2_SIZE* at = pcre2_get_ovector_pointer(s.data.get());
   if (at[0] < from || at[1] <= at[0]) return false;  // \K in a look-around can do that

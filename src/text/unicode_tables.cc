@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Expands the compact ranges of unicode_tables.inc into a two-level table. Called once per tokenizer.
+// Expands the compact ranges of unicode_tables.inc into a two-level table. Done once per version.
 #include "text/unicode_tables.h"
 
 #include <algorithm>
@@ -39,6 +39,11 @@ CharClasses::CharClasses(UnicodeVersion version) : version_(version) {
     if (added) pages_.insert(pages_.end(), bytes.begin(), bytes.end());
     index_[page] = row->second;
   }
+}
+
+const CharClasses& char_classes(UnicodeVersion version) {
+  static const CharClasses k14(UnicodeVersion::k14), k15(UnicodeVersion::k15), k16(UnicodeVersion::k16);
+  return version == UnicodeVersion::k14 ? k14 : version == UnicodeVersion::k15 ? k15 : k16;
 }
 
 bool may_change_in_nfc(uint32_t code_point) {

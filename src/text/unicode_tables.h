@@ -42,6 +42,9 @@ class CharClasses {
   std::vector<uint8_t> pages_;                                // [rows, 256]
 };
 
+/// The table of a version: built on first use, immutable, shared by all tokenizers. Thread-safe.
+const CharClasses& char_classes(UnicodeVersion version);
+
 /// False only where NFC of the character, alone or beside others, is surely itself.
 bool may_change_in_nfc(uint32_t code_point);
 
