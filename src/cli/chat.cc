@@ -6,8 +6,19 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
+#include "engine/model_chat.h"
 
 namespace tern::cli {
+
+Status chat_with(TextModel& loaded, ChatLoopOptions options, const std::string& system, bool drops_oldest) {
+  TERN_TRY_ASSIGN(ChatTemplate chat_template, loaded.text.require_chat());
+  options.stop_ids = chat_stop_ids(loaded.text.chat, *loaded.text.tokenizer);
+  ChatSession session(*loaded.model.runner, loaded.text.tokenizer, std::move(chat_template));
+  session.set_when_full(drops_oldest ? WhenFull::kDropOldest : WhenFull::kStop);
+  if (!system.empty()) TERN_TRY(session.set_system(system));
+  for (const std::string& doubt : loaded.text.doubts) print_note("note: " + one_line(doubt, 500));
+  return ChatLoop(session, std::move(options)).run();
+}
 
 namespace {
 
@@ -31,13 +42,7 @@ Status run_chat(const ChatFlags& flags) {
   options.show_timings = !flags.no_perf;
   options.history_path = flags.no_history ? "" : default_history_path();
   TERN_TRY_ASSIGN(TextModel loaded, load_text_model(flags.model, flags.text));
-  TERN_TRY_ASSIGN(ChatTemplate chat_template, loaded.text.require_chat());
-  options.stops = loaded.text.chat.stops;
-  ChatSession session(*loaded.model.runner, loaded.text.tokenizer, std::move(chat_template));
-  session.set_when_full(flags.when_full == "drop" ? WhenFull::kDropOldest : WhenFull::kStop);
-  if (!flags.system.empty()) TERN_TRY(session.set_system(flags.system));
-  for (const std::string& doubt : loaded.text.doubts) print_note("note: " + doubt);
-  return ChatLoop(session, options).run();
+  return chat_with(loaded, std::move(options), flags.system, flags.when_full == "drop");
 }
 
 }  // namespace

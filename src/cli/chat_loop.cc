@@ -166,7 +166,7 @@ Status ChatLoop::answer(bool again, std::string_view text) {
   bool stdout_is_gone = false;
   TextParams params;
   params.generate.sampling = options_.sampling;
-  params.stops = options_.stops;
+  params.generate.stop_ids = options_.stop_ids;
   params.generate.max_tokens = options_.max_tokens;
   params.generate.cancel = &interrupt.cancelled();
   params.generate.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };

@@ -13,7 +13,7 @@ namespace tern::cli {
 struct ChatLoopOptions {
   SamplingParams sampling;
   int64_t max_tokens = -1;
-  std::vector<std::string> stops;
+  std::vector<int32_t> stop_ids;
   bool show_timings = true;
   std::string history_path;
 };
@@ -42,5 +42,12 @@ class ChatLoop {
   LineEditor editor_;
   int interrupts_ = 0;  // Ctrl-C at an empty prompt, in a row
 };
+
+struct TextModel;
+
+/// Talks with a loaded model until the user leaves: what `tern chat`, and `tern run` without a prompt on a
+/// terminal, do. Errors: kUnsupported for a base model, and those of ChatLoop::run.
+Status chat_with(TextModel& loaded, ChatLoopOptions options, const std::string& system,
+                 bool drops_oldest);  // chat.cc
 
 }  // namespace tern::cli

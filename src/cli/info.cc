@@ -116,7 +116,8 @@ Json model_json(const Weights& weights, const ModelFacts& facts) {
           {"tokenizer", facts.tokenizer},
           {"chat_template", facts.chat_template},
           {"tensor_classes", classes},
-          {"kv_bytes_per_token", KvCache::bytes_per_page(config, KvType::kF16) / kPageRows},
+          {"kv_type", default_kv_type(config) == KvType::kF16 ? "f16" : "f32"},
+          {"kv_bytes_per_token", KvCache::bytes_per_page(config, default_kv_type(config)) / kPageRows},
           {"doubts", facts.doubts}};
 }
 
@@ -141,7 +142,8 @@ void print_model(const Weights& weights, const ModelFacts& facts) {
              human_bytes(static_cast<double>(weights.file_bytes())), weights.gguf().tensors.size());
   const Json fields = config_json(config);
   for (const auto& [key, value] : fields.items()) {
-    fmt::print("          {:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    fmt::print("          {:<18} {}\n", key,
+               value.is_string() ? one_line(value.get<std::string>(), 200) : value.dump());
   }
   fmt::print("          {:<18} {}\n          {:<18} {}\n", "tokenizer", facts.tokenizer, "chat template",
              facts.chat_template);
@@ -152,10 +154,12 @@ void print_model(const Weights& weights, const ModelFacts& facts) {
     fmt::print("          {:<16} {:>10}  {:>14} weights {}\n", name,
                human_bytes(static_cast<double>(size.bytes)), size.weights, types);
   }
-  fmt::print("          {:<16} {:>10}  per token of context, f16\n", "KV cache",
-             human_bytes(static_cast<double>(KvCache::bytes_per_page(config, KvType::kF16)) / kPageRows));
+  const KvType kv_type = default_kv_type(config);
+  fmt::print("          {:<16} {:>10}  per token of context, {}\n", "KV cache",
+             human_bytes(static_cast<double>(KvCache::bytes_per_page(config, kv_type)) / kPageRows),
+             kv_type == KvType::kF16 ? "f16" : "f32");
   if (facts.doubts.empty()) fmt::print("doubts    none\n");
-  for (const auto& doubt : facts.doubts) fmt::print("doubt     {}\n", doubt);
+  for (const auto& doubt : facts.doubts) fmt::print("doubt     {}\n", one_line(doubt, 500));
 }
 
 Status run_info(const InfoFlags& flags) {
@@ -181,7 +185,8 @@ void add_info_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<InfoFlags>();
   auto* command =
       app.add_subcommand("info", "the machine and its kernels; a model's configuration, bytes and doubts");
-  flags->model.add_to(*command);
+  command->add_option("MODEL,-m,--model", flags->model.path, "model file (GGUF)");
+  flags->model.add_machine_to(*command);
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {
     const Status status = run_info(*flags);

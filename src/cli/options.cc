@@ -47,14 +47,18 @@ void SamplingFlags::add_to(CLI::App& command) {
   command
       .add_option("--repeat-last-n", params.repeat_last_n, "past tokens that penalties look at (-1 = all)")
       ->capture_default_str();
-  command.add_option("-s,--seed", seed, "seed of the sampling (absent: a random one, reported)");
-  command.add_option("-l,--logit-bias", logit_biases,
-                     "TOKEN_ID=VALUE, may be repeated; -inf forbids the token");
+  command.add_option("-s,--seed", seed, "seed of the sampling (-1 = a random one, reported)")
+      ->capture_default_str();
+  command
+      .add_option("-l,--logit-bias", logit_biases, "TOKEN_ID=VALUE, may be repeated; -inf forbids the token")
+      ->allow_extra_args(false);
 }
 
 Result<SamplingParams> SamplingFlags::resolve() const {
   SamplingParams resolved = params;
-  resolved.seed = seed ? *seed : (uint64_t{std::random_device{}()} << 32 | std::random_device{}());
+  // 53 bits: a number that every JSON reader keeps, and that can be given back as a flag.
+  const uint64_t random = (uint64_t{std::random_device{}()} << 32 | std::random_device{}()) >> 11;
+  resolved.seed = seed >= 0 ? static_cast<uint64_t>(seed) : random;
   for (const std::string& text : logit_biases) {
     const size_t split = text.find_first_of("=:");
     int32_t token = 0;
@@ -103,6 +107,11 @@ Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
   options.progress = [&](int64_t done, int64_t total) { progress.update(done, total); };
   TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.path));
   TERN_TRY_ASSIGN(loaded.model, Model::load(weights, loaded.context->backend(), options));
+  if (flags.context_tokens > loaded.model->config().max_seq_len) {
+    print_note(
+        fmt::format("note: the model was made for {} tokens of context, -c asks for {}: answers may degrade",
+                    loaded.model->config().max_seq_len, flags.context_tokens));
+  }
   RunnerOptions runner;
   runner.context = flags.context_tokens;
   runner.max_rows = flags.chunk_rows;
@@ -125,6 +134,7 @@ Result<std::string> read_text(const std::string& path) {
   }
   const bool failed = std::ferror(file) != 0;
   const int error = errno;
+  if (failed && error == EINTR) return make_error(ErrorCode::kCancelled, "stopped");
   if (file != stdin) std::fclose(file);
   if (failed) return make_error(ErrorCode::kIo, "cannot read '{}': {}", path, std::strerror(error));
   if (text.size() > kLimit) return make_error(ErrorCode::kUsage, "'{}' is larger than 1 GiB", path);

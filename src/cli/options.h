@@ -38,7 +38,7 @@ struct ModelFlags {
 struct SamplingFlags {
   SamplingParams params;
   int64_t max_tokens = -1;
-  std::optional<uint64_t> seed;           // a time-based one is chosen where absent, and reported
+  int64_t seed = -1;                      // negative: a random one is chosen, and reported
   std::vector<std::string> logit_biases;  // "ID:VALUE" or "ID=VALUE"
 
   void add_to(CLI::App& command);

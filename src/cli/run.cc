@@ -2,12 +2,15 @@
 // tern run MODEL [PROMPT]: one answer. Text in, text out; with --tokens ids in, ids out. A model with a chat
 // template is asked as a user would ask it; a base model (or --raw) continues the text.
 #include <cstdio>
+#include <optional>
 
+#include "cli/chat_loop.h"
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
 #include "engine/chat_session.h"
+#include "engine/model_chat.h"
 #include "text/utf8_sanitizer.h"
 
 namespace tern::cli {
@@ -29,7 +32,7 @@ struct RunFlags {
 struct Run {
   const RunFlags& flags;
   SamplingParams sampling;
-  InterruptGuard interrupt;
+  std::optional<InterruptGuard> interrupt = std::nullopt;  // from params() on: loading ends as programs do
   Progress progress{"reading the prompt", true};
 
   GenerateParams params() {
@@ -37,7 +40,7 @@ struct Run {
     p.sampling = sampling;
     p.max_tokens = flags.sampling.max_tokens;
     p.stop_ids = flags.stop_ids;
-    p.cancel = &interrupt.cancelled();
+    p.cancel = &interrupt.emplace().cancelled();
     p.on_prefill = [this](int64_t done, int64_t total) { progress.update(done, total); };
     return p;
   }
@@ -46,7 +49,10 @@ struct Run {
     TextParams p;
     p.generate = params();
     p.stops = flags.stops;
-    if (is_chat) p.stops.insert(p.stops.end(), side.chat.stops.begin(), side.chat.stops.end());
+    if (is_chat) {
+      const std::vector<int32_t> ids = chat_stop_ids(side.chat, *side.tokenizer);
+      p.generate.stop_ids.insert(p.generate.stop_ids.end(), ids.begin(), ids.end());
+    }
     p.ignore_end = flags.ignore_end;
     p.render_special = flags.special;
     p.on_piece = [this](int32_t, std::string_view part) {
@@ -77,7 +83,10 @@ struct Run {
       print_note(fmt::format("[stopped: the context of {} tokens is full; -c N makes it larger]",
                              loaded.runner->context()));
     }
-    if (!flags.no_perf) print_note(fmt::format("[{}]", timings_line(result.timings, loaded.load_seconds)));
+    if (!flags.no_perf) {
+      const std::string seed = sampling.temperature > 0 ? fmt::format(" | seed {}", sampling.seed) : "";
+      print_note(fmt::format("[{}{}]", timings_line(result.timings, loaded.load_seconds), seed));
+    }
   }
 };
 
@@ -138,14 +147,28 @@ Status run_chat_turn(Run& run, const TextModel& loaded, const std::string& text,
   return {};
 }
 
+/// Without a prompt on a terminal a model that can chat does; a base model's Error says what to do instead.
+Status run_as_chat(const RunFlags& flags, const SamplingParams& sampling) {
+  TERN_TRY_ASSIGN(TextModel loaded, load_text_model(flags.model, flags.text));
+  ChatLoopOptions options;
+  options.sampling = sampling;
+  options.max_tokens = flags.sampling.max_tokens;
+  options.show_timings = !flags.no_perf;
+  options.history_path = default_history_path();
+  return chat_with(loaded, std::move(options), flags.system, flags.when_full == "drop");
+}
+
 Status run_command(const RunFlags& flags, int* exit_code) {
   if (flags.when_full != "stop" && flags.when_full != "drop") {
     return make_error(ErrorCode::kUsage, "--context-full '{}': expected stop or drop", flags.when_full);
   }
   if (flags.model.path.empty()) return no_model();
   TERN_TRY_ASSIGN(const SamplingParams sampling, flags.sampling.resolve());
-  Run run{flags, sampling, {}};
+  Run run{flags, sampling};
   if (!flags.tokens.empty()) return run_tokens(run, exit_code);
+  const bool wants_chat =
+      flags.prompt.is_empty() && stdin_is_terminal() && stdout_is_terminal() && !flags.raw && !flags.json;
+  if (wants_chat) return run_as_chat(flags, sampling);
   TERN_TRY_ASSIGN(const std::string prompt, flags.prompt.read());
   TERN_TRY_ASSIGN(const TextModel loaded, load_text_model(flags.model, flags.text));
   for (const std::string& doubt : loaded.text.doubts) print_note("note: " + doubt);
@@ -165,8 +188,10 @@ void add_run_command(CLI::App& app, int* exit_code) {
   command->add_option("--tokens", flags->tokens,
                       "the prompt as token ids: a list, @FILE, or - for stdin; the answer is ids too");
   command->add_option("--system", flags->system, "system message");
-  command->add_option("--stop", flags->stops, "text that ends the answer, may be repeated");
-  command->add_option("--stop-id", flags->stop_ids, "token ids that end the answer");
+  command->add_option("--stop", flags->stops, "text that ends the answer, may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--stop-id", flags->stop_ids, "a token id that ends the answer, may be repeated")
+      ->allow_extra_args(false);
   command
       ->add_option("--context-full", flags->when_full,
                    "a prompt that does not fit: stop, or drop its beginning")

@@ -96,7 +96,8 @@ void add_template_command(CLI::App& app, int* exit_code) {
   command->add_option("MODEL", flags->path, "model file (GGUF)")->required();
   flags->text.add_to(*command);
   command->add_option("--messages", flags->messages, "JSON file with the conversation (- for stdin)");
-  command->add_option("--user", flags->users, "a user's message, instead of --messages");
+  command->add_option("--user", flags->users, "a user's message, instead of --messages; may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--system", flags->system, "a system message, with --user");
   command->add_flag("--no-generation-prompt", flags->no_generation_prompt,
                     "leave out what starts the answer");

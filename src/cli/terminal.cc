@@ -34,10 +34,18 @@ int terminal_width() {
   return std::max<int>(20, size.ws_col);
 }
 
+std::string one_line(std::string_view text, size_t limit) {
+  std::string line;
+  for (const char c : text.substr(0, limit)) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  if (text.size() > limit) line += "...";
+  return line;
+}
+
 void print_error(const Error& error) {
-  std::string line = error.message;
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  std::fprintf(stderr, "tern: %s\n", line.c_str());
+  std::fprintf(stderr, "tern: %s\n", one_line(error.message, 2000).c_str());
 }
 
 void print_note(std::string_view text) {
@@ -82,12 +90,14 @@ void Progress::finish() {
 
 InterruptGuard::InterruptGuard() {
   interrupted = false;
+  ::sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler == SIG_IGN) return;
   struct sigaction action{};
   action.sa_handler = on_interrupt;  // no SA_RESTART: a blocking read returns
   ::sigaction(SIGINT, &action, nullptr);
 }
 
-InterruptGuard::~InterruptGuard() { std::signal(SIGINT, SIG_DFL); }
+InterruptGuard::~InterruptGuard() { ::sigaction(SIGINT, &before_, nullptr); }
 
 const std::atomic<bool>& InterruptGuard::cancelled() const { return interrupted; }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@ bool stdin_is_terminal();
 /// Columns of the terminal on stderr: at least 20, 80 where unknown.
 int terminal_width();
 
+/// `text` without control characters (written \\x1b), cut to `limit` bytes: names in files are other
+/// people's.
+std::string one_line(std::string_view text, size_t limit);
 /// "tern: message" on stderr, in one line.
 void print_error(const Error& error);
 /// A note on stderr.
@@ -52,6 +56,9 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
   const std::atomic<bool>& cancelled() const;
+
+ private:
+  struct sigaction before_{};  // put back at the end
 };
 
 /// The exit status of a program that was stopped by Ctrl-C.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/text_model.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,10 @@ Result<std::string> PromptFlags::read() const {
       ::fstat(STDIN_FILENO, &input) == 0 && (S_ISFIFO(input.st_mode) || S_ISREG(input.st_mode));
   if (file != "-" && (is_piped || text.empty())) {
     if (text.empty() && stdin_is_terminal()) print_note("(type the prompt, end with Ctrl-D)");
+    pollfd input_ready{STDIN_FILENO, POLLIN, 0};
+    if (!text.empty() && ::poll(&input_ready, 1, 1000) == 0) {
+      print_note("(reading standard input too; </dev/null where there is nothing to read)");
+    }
     TERN_TRY_ASSIGN(std::string part, read_text("-"));
     while (!part.empty() && (part.back() == '\n' || part.back() == '\r')) part.pop_back();
     append(part);
@@ -59,8 +64,20 @@ Result<TextSide> load_text_side(const Weights& weights, const TextFlags& flags) 
   auto tokenizer = tokenizer_from_gguf(weights.gguf(), {.pre = flags.pre});
   if (!tokenizer.ok()) return std::move(tokenizer).error().in(weights.path());
   side.tokenizer = std::move(tokenizer).value();
+  const GgufTensorInfo* embedding = weights.gguf().find_tensor("token_embd.weight");
+  const uint64_t rows = embedding != nullptr ? embedding->rows() : side.tokenizer->vocab_size();
+  if (side.tokenizer->vocab_size() > rows) {
+    return make_error(ErrorCode::kCorrupt,
+                      "{}: the tokenizer has {} tokens, the embedding {} rows: they do not belong together",
+                      weights.path(), side.tokenizer->vocab_size(), rows);
+  }
+  if (side.tokenizer->vocab_size() < rows) {
+    side.doubts.push_back(
+        fmt::format("the embedding has {} rows, the tokenizer {} tokens: the rest prints nothing", rows,
+                    side.tokenizer->vocab_size()));
+  }
   TERN_TRY_ASSIGN(side.chat, resolve_model_chat(weights.gguf(), *side.tokenizer, flags.chat_template));
-  side.doubts = side.tokenizer->doubts();
+  side.doubts.insert(side.doubts.end(), side.tokenizer->doubts().begin(), side.tokenizer->doubts().end());
   side.doubts.insert(side.doubts.end(), side.chat.doubts.begin(), side.chat.doubts.end());
   return side;
 }

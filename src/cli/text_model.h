@@ -45,6 +45,7 @@ struct PromptFlags {
   std::string prompt;
   std::string file;
   void add_to(CLI::App& command);
+  bool is_empty() const { return prompt.empty() && file.empty(); }
   Result<std::string> read() const;
 };
 

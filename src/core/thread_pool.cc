@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "core/check.h"
 
@@ -61,14 +62,33 @@ ThreadPool::ThreadPool(size_t num_threads, const Topology& topology, bool pin) :
   pin_ = pin && enough && count > 1;
   spin_rounds_ = enough ? kSpinRounds : 0;
   workers_.reserve(count - 1);
-  for (size_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (size_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    stop_workers();  // a limit on threads: those that started must be joined before the error goes on
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+Result<std::unique_ptr<ThreadPool>> ThreadPool::create(size_t num_threads, const Topology& topology,
+                                                       bool pin) {
+  try {
+    return std::make_unique<ThreadPool>(num_threads, topology, pin);
+  } catch (const std::system_error& error) {
+    return make_error(ErrorCode::kOutOfMemory, "cannot start {} threads: {} (-t sets their number)",
+                      num_threads, error.code().message());
+  }
+}
+
+void ThreadPool::stop_workers() {
   stop_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
   for (auto& worker : workers_) worker.join();
+}
+
+ThreadPool::~ThreadPool() {
+  stop_workers();
   if (pinned_caller_ == std::this_thread::get_id()) unbind_current_thread(cpus_);
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/result.h"
 #include "core/topology.h"
 
 namespace tern {
@@ -19,10 +20,12 @@ namespace tern {
 class ThreadPool {
  public:
   /// Starts num_threads-1 workers (at least one thread in all: the caller). With `pin`, worker i is bound to
-  /// topology.cpus[i] and, from the first run(), the calling thread to topology.cpus[0] until the pool is
-  /// destroyed or another thread calls. Without enough processors (oversubscription) nothing is pinned and
-  /// nobody spins.
+  /// topology.cpus[i], and the first thread that calls run() to topology.cpus[0]: it is given back its
+  /// processors where it also destroys the pool. Without enough processors (oversubscription) nothing is
+  /// pinned and nobody spins. Throws std::system_error where the system refuses a thread; create() is the
+  /// same with a Result.
   ThreadPool(size_t num_threads, const Topology& topology, bool pin);
+  static Result<std::unique_ptr<ThreadPool>> create(size_t num_threads, const Topology& topology, bool pin);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -36,6 +39,7 @@ class ThreadPool {
 
  private:
   void work(size_t index);
+  void stop_workers();
   void pin_caller();
 
   std::vector<std::thread> workers_;
@@ -44,7 +48,7 @@ class ThreadPool {
   int spin_rounds_;
   std::thread::id pinned_caller_;
   const std::function<void(size_t)>* job_ = nullptr;
-  alignas(64) std::atomic<uint32_t> generation_{0};  // even values: jobs started; bumped once more to stop
+  alignas(64) std::atomic<uint32_t> generation_{0};  // jobs started, and once more to stop
   alignas(64) std::atomic<uint32_t> pending_{0};     // workers that have not finished the current job
   std::atomic<bool> stop_{false};
 };

@@ -115,7 +115,7 @@ Status load_chat(const GgufFile& file, std::string_view program, std::string_vie
     state.chat_template = std::move(chat).error();
     return {};
   }
-  state.chat_stops = std::move(chat->stops);
+  state.chat_stop_ids = chat_stop_ids(*chat, **state.tokenizer);
   if (chat->chat_template) {
     state.chat_template = *std::move(chat->chat_template);
   } else {

@@ -45,7 +45,7 @@ struct ModelState {
   std::shared_ptr<const Model> model;
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Error{ErrorCode::kNotFound, ""};
   Result<ChatTemplate> chat_template = Error{ErrorCode::kNotFound, ""};
-  std::vector<std::string> chat_stops;  // end an answer of a conversation
+  std::vector<int32_t> chat_stop_ids;  // end an answer of a conversation
 };
 
 /// Keeps the text of a failed call.

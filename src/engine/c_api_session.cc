@@ -248,8 +248,8 @@ Outcome ask(SessionState& session, std::string_view text, const tern_generate_pa
             tern_token_callback on_token, void* user) {
   TERN_TRY_ASSIGN(TextParams params, text_params(given, session));
   TERN_TRY_ASSIGN(auto* const chat, conversation(session));
-  const auto& stops = session.model->chat_stops;
-  params.stops.insert(params.stops.end(), stops.begin(), stops.end());
+  const auto& stop_ids = session.model->chat_stop_ids;
+  params.generate.stop_ids.insert(params.generate.stop_ids.end(), stop_ids.begin(), stop_ids.end());
   set_callback(params, on_token, user);
   TERN_TRY_ASSIGN(TextResult result, chat->ask(text, params));
   return finish(session, std::move(result));

@@ -172,6 +172,14 @@ Status ChatSession::set_messages(std::vector<ChatMessage> messages) {
     return make_error(ErrorCode::kUsage, "message {} has role '{}', expected '{}'", i, messages[i].role,
                       expected);
   }
+  if ((messages.size() - first) % 2 != 0) {
+    return make_error(ErrorCode::kUsage,
+                      "the last message is a question: the conversation must end with an answer");
+  }
+  if (first == 1 && !template_.accepts_system()) {
+    return make_error(ErrorCode::kUnsupported,
+                      "this model's chat template has no place for a system message");
+  }
   messages_ = std::move(messages);
   return {};
 }

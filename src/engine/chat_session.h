@@ -46,7 +46,8 @@ class ChatSession {
   void reset();
 
   const std::vector<ChatMessage>& messages() const { return messages_; }
-  /// Replaces the conversation. Errors: kUsage for roles that are unknown or out of order.
+  /// Replaces the conversation: pairs of user and assistant after an optional system message. Errors: kUsage
+  /// for other orders, kUnsupported for a system message that the template has no place for.
   Status set_messages(std::vector<ChatMessage> messages);
 
   void set_when_full(WhenFull when_full) { when_full_ = when_full; }

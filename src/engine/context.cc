@@ -19,7 +19,7 @@ Result<std::unique_ptr<Context>> Context::create(const ContextOptions& options) 
   TERN_TRY_ASSIGN(context->kernels_, choose_kernels(options.isa, context->cpu_features_));
   const size_t threads =
       options.threads > 0 ? static_cast<size_t>(options.threads) : context->topology_.default_threads;
-  context->pool_ = std::make_unique<ThreadPool>(threads, context->topology_, options.pin);
+  TERN_TRY_ASSIGN(context->pool_, ThreadPool::create(threads, context->topology_, options.pin));
   context->backend_ = make_cpu_backend(context->kernels_, context->pool_.get());
   return context;
 }

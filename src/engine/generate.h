@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The token loop of one answer: feed the prompt, sample, feed, until a stop. Tokens in, tokens out; text is
-// layered on by the callback (text_output.h).
+// layered on by generate_text.h.
 #pragma once
 
 #include <atomic>

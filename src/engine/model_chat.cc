@@ -19,4 +19,12 @@ Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tok
   return resolve_chat_format(facts, choice);
 }
 
+std::vector<int32_t> chat_stop_ids(const ChatFormat& format, const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  for (const std::string& text : format.stops) {
+    if (const auto id = tokenizer.find(text)) ids.push_back(*id);
+  }
+  return ids;
+}
+
 }  // namespace tern

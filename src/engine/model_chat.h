@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "formats/gguf.h"
 #include "text/chat_format.h"
@@ -14,5 +15,10 @@ namespace tern {
 /// Errors: those of resolve_chat_format(), and keys of the wrong type.
 Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer,
                                       const std::string& choice);
+
+/// The tokens that end an answer in this format, beside the tokenizer's end tokens. As ids: an answer may
+/// well spell
+/// "</s>" with ordinary tokens.
+std::vector<int32_t> chat_stop_ids(const ChatFormat& format, const Tokenizer& tokenizer);
 
 }  // namespace tern

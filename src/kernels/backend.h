@@ -108,9 +108,11 @@ class Backend {
   /// Rotates x [rows, heads, head_dim]; cos/sin tables [rows, rope_dim/2], one line per row.
   virtual void rope(float* x, int64_t rows, int64_t heads, int64_t head_dim, int64_t rope_dim,
                     bool adjacent_pairs, const float* cos, const float* sin) = 0;
-  /// Stores k, v [rows, kv_heads, head_dim] at each row's place in `layer`.
+  /// Stores k, v [rows, kv_heads, head_dim] at each row's place in `layer`. bad[row] is set to 1 where a
+  /// value is too large for the cache type (an infinite key would silently drop out of the softmax), never
+  /// cleared.
   virtual void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
-                         const float* v) = 0;
+                         const float* v, uint8_t* bad) = 0;
   /// out [rows, num_heads, head_dim]: each row attends to positions 0..its own of its sequence.
   virtual void attention(const KvView& kv, int64_t layer, std::span<const RowPlace> places, int64_t num_heads,
                          const float* q, float* out) = 0;

@@ -20,7 +20,7 @@ Result<Config> read_bitllama_config(const GgufFile& file, std::string_view archi
   TERN_TRY_ASSIGN(config.gate, read_gate(file, config, GateKind::kSilu));
   const std::string key = arch_key(config, "linear_norm_epsilon");
   TERN_TRY_ASSIGN(const auto eps, file.get_float(key));
-  if (!eps || !std::isfinite(*eps) || *eps <= 0) {
+  if (!eps || !std::isnormal(static_cast<float>(*eps)) || *eps <= 0) {
     return make_error(ErrorCode::kCorrupt, "key '{}' is missing or not a positive number", key);
   }
   config.linear_norm_eps = static_cast<float>(*eps);

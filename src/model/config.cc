@@ -37,7 +37,8 @@ Result<double> read_positive(const GgufFile& file, const std::string& key, doubl
   if (!value && fallback > 0) return fallback;
   if (!value)
     return make_error(ErrorCode::kCorrupt, "missing key '{}': the model cannot be built without it", key);
-  if (!std::isfinite(*value) || *value <= 0) {
+  // Such values are used as f32: what over- or underflows there is as wrong as what is not a number.
+  if (!std::isnormal(static_cast<float>(*value)) || *value <= 0) {
     return make_error(ErrorCode::kCorrupt, "key '{}' is {}, expected a positive number", key, *value);
   }
   return *value;
@@ -45,8 +46,9 @@ Result<double> read_positive(const GgufFile& file, const std::string& key, doubl
 
 Status read_rope_scaling(const GgufFile& file, Config& config) {
   TERN_TRY_ASSIGN(const auto type, file.get_string(arch_key(config, "rope.scaling.type")));
-  if (!type || *type == "none") return {};
-  if (*type != "linear") {
+  if (type && *type == "none") return {};
+  // Without a type a factor means linear scaling, as in the readers these keys were made for.
+  if (type && *type != "linear") {
     return make_error(ErrorCode::kUnsupported,
                       "key '{}' is '{}': tern computes only 'none' and 'linear' for {}",
                       arch_key(config, "rope.scaling.type"), *type, config.architecture);
@@ -130,6 +132,12 @@ Result<Config> read_common_keys(const GgufFile& file, Config config) {
   if (config.rope_dim % 2 != 0) {
     return make_error(ErrorCode::kCorrupt, "rope.dimension_count is {}, expected an even number",
                       config.rope_dim);
+  }
+  if (config.rope_dim != config.head_dim) {
+    return make_error(
+        ErrorCode::kUnsupported,
+        "rope.dimension_count is {}, but heads are {} wide: no model of this family rotates a part of a head",
+        config.rope_dim, config.head_dim);
   }
   TERN_TRY_ASSIGN(const double eps, read_positive(file, key("attention.layer_norm_rms_epsilon"), 0));
   config.rms_norm_eps = static_cast<float>(eps);

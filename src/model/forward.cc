@@ -98,7 +98,7 @@ void Model::attention_block(Backend& backend, const KvView& kv, int64_t index,
   backend.rope(b.q, rows, c.num_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos, b.rope_sin);
   backend.rope(b.k, rows, c.num_kv_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos,
                b.rope_sin);
-  backend.append_kv(kv, index, places, b.k, b.v);
+  backend.append_kv(kv, index, places, b.k, b.v, b.bad);
   backend.attention(kv, index, places, c.num_heads, b.q, b.attn);
 
   const int64_t width = c.num_heads * c.head_dim;

@@ -66,6 +66,19 @@ Result<DenseWeight> bind_dense(const GgufTensorInfo& tensor) {
                      tensor.data.data(), function};
 }
 
+/// A scale is a mean or a maximum of magnitudes: never negative, and zero only for a group of zeros.
+Status check_scales(const TernaryCodec& codec, uint64_t cols, int64_t row_begin, int64_t row_count,
+                    const float* scales) {
+  const auto groups = static_cast<int64_t>(codec.scales_per_row(cols));
+  for (int64_t i = 0; codec.has_scale && i < row_count * groups; ++i) {
+    if (scales[i] > 0 || (scales[i] == 0 && codec.scale_scope == ScaleScope::kGroup) || std::isnan(scales[i]))
+      continue;
+    return make_error(ErrorCode::kCorrupt, "row {}: the weight scale is {}, expected a positive number",
+                      row_begin + i / groups, scales[i]);
+  }
+  return {};  // what is not finite is refused where it is packed
+}
+
 /// What the header leaves open about tensors, added to the configuration's doubts.
 Status add_file_facts(const GgufFile& file, bool i2s_order_is_given, Config& c) {
   const GgufTensorInfo* embedding = file.find_tensor("token_embd.weight");
@@ -170,9 +183,9 @@ Result<const float*> ModelLoader::bind_norm(const std::string& name, int64_t wid
 Status ModelLoader::check_activation_bits(const GgufTensorInfo& tensor) const {
   if (model_->config_.activation_bits == ActivationBits::kInt8 || options_.force_int8_activations) return {};
   const TernaryCodec* codec = find_codec(tensor.dtype);
-  const bool is_weight_only_container =
-      tensor.dtype == DType::kQ1_0 || tensor.dtype == DType::kQ2_0_G64 || tensor.dtype == DType::kQ2_0_G128;
-  if (codec == nullptr || !is_weight_only_container) return {};
+  // Scales by group are what weight-only models need (TriLM in TQ, Bonsai in Q1_0 and Q2_0); I2_S and IQ_BN
+  // are BitNet's.
+  if (codec == nullptr || codec->scale_scope != ScaleScope::kGroup) return {};
   return make_error(
       ErrorCode::kUnsupported,
       "tensor '{}' has type {}, used by models trained with unquantised activations, and the file does "
@@ -195,13 +208,15 @@ Status ModelLoader::bind_ternary(const GgufTensorInfo& tensor, const std::string
   if (scale != nullptr) {
     TERN_TRY_ASSIGN(const DenseWeight value, bind_dense(*scale));
     value.dequantize(value.bytes, 1, &source.tensor_multiplier);
-    if (!std::isfinite(source.tensor_multiplier)) {
-      return make_error(ErrorCode::kCorrupt, "tensor '{}.scale' is not finite", stem);
+    if (!std::isfinite(source.tensor_multiplier) || source.tensor_multiplier <= 0) {
+      return make_error(ErrorCode::kCorrupt, "tensor '{}.scale' is {} (not finite, or not positive)", stem,
+                        source.tensor_multiplier);
     }
   }
-  source.read = [&, codec, rows, cols](int64_t begin, int64_t count, int8_t* trits, float* scales) {
-    return codec->decode(tensor.data, rows, cols, static_cast<uint64_t>(begin), static_cast<uint64_t>(count),
-                         i2s_order_, trits, scales);
+  source.read = [&, codec, rows, cols](int64_t begin, int64_t count, int8_t* trits, float* scales) -> Status {
+    TERN_TRY(codec->decode(tensor.data, rows, cols, static_cast<uint64_t>(begin),
+                           static_cast<uint64_t>(count), i2s_order_, trits, scales));
+    return check_scales(*codec, cols, begin, count, scales);
   };
   auto packed = backend_.pack_ternary(source);
   if (!packed.ok()) return std::move(packed).error().in(fmt::format("tensor '{}'", tensor.name));
@@ -286,6 +301,15 @@ Status ModelLoader::fill_rope_frequencies() {
                         divide[i]);
     }
     model_->rope_inv_freq_.push_back(frequency / divide[i]);
+    // portable_sincos is exact below 2^30; real models stay below 2^20.
+    const double angle =
+        model_->rope_inv_freq_.back() * static_cast<double>(c.max_seq_len) / c.rope_linear_factor;
+    if (!(angle < 0x1p30)) {
+      return make_error(
+          ErrorCode::kCorrupt,
+          "RoPE angle {} at position {} is {:g}: rope.freq_base, rope.scaling.factor or rope_freqs is wrong",
+          i, c.max_seq_len, angle);
+    }
   }
   return {};
 }

@@ -17,8 +17,7 @@ Result<std::unique_ptr<Runner>> Runner::create(std::shared_ptr<const Model> mode
                                                const RunnerOptions& options) {
   const Config& config = model->config();
   const int64_t context = options.context > 0 ? options.context : config.max_seq_len;
-  constexpr int64_t kMaxContext = int64_t{1}
-                                  << 40;  // far above any memory; keeps page arithmetic from overflowing
+  constexpr int64_t kMaxContext = int64_t{1} << 40;  // above any model; pages stay in their range
   if (context < 1 || context > kMaxContext) {
     return make_error(ErrorCode::kUsage, "a context of {} tokens: expected 1 to {}", context, kMaxContext);
   }
@@ -81,7 +80,8 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
     if (buffers_.bad[row] == 0) continue;
     roll_back(inputs);
     return make_error(ErrorCode::kNumeric,
-                      "an activation at position {} is not finite (overflow, or damaged weights)",
+                      "an activation at position {} is not finite, or too large for an f16 KV cache "
+                      "(--kv-type f32 holds more)",
                       rows_[static_cast<size_t>(row)].place.position);
   }
   return std::span<const float>(buffers_.logits, static_cast<size_t>(wanted * model_->config().vocab_size));

@@ -178,7 +178,8 @@ TEST(CpuBackend, AttentionOverPages) {
           const Guarded<float> v = random_floats(Values::kNormal, s + 50, rows * kv_heads * head_dim);
           const Guarded<float> q = random_floats(Values::kNormal, s + 90, rows * num_heads * head_dim);
           std::vector<float> out(static_cast<size_t>(rows * num_heads * head_dim), NAN);
-          backend.append_kv(kv, layer, places, k.data(), v.data());
+          std::vector<uint8_t> bad(places.size(), 0);
+          backend.append_kv(kv, layer, places, k.data(), v.data(), bad.data());
           backend.attention(kv, layer, places, num_heads, q.data(), out.data());
           for (const float value : out)
             EXPECT_FALSE(std::isnan(value));  // every head of every row was written
@@ -210,9 +211,28 @@ TEST(CpuBackend, AttentionSeesOwnPositionAndNothingLater) {
       q(12, 1.0f);  // equal scores: the output is the mean of the values so far
   const std::vector<float> v = {4, 8, 0, 0, 8, 16, 0, 0, 0, 0, 96, 0};
   std::vector<float> out(12);
-  backend->append_kv(kv, 0, places, k.data(), v.data());
+  std::vector<uint8_t> bad(places.size(), 0);
+  backend->append_kv(kv, 0, places, k.data(), v.data(), bad.data());
   backend->attention(kv, 0, places, 1, q.data(), out.data());
   EXPECT_EQ((std::vector<float>{4, 8, 0, 0, 6, 12, 0, 0, 4, 8, 32, 0}), out);
+}
+
+TEST(CpuBackend, ValuesTooLargeForTheCacheMarkTheirRow) {
+  const int64_t head_dim = 4, page_bytes = 2 * kPageRows * head_dim * 4;
+  const auto backend = make_cpu_backend(scalar(), nullptr);
+  Buffer cache = backend->allocate(static_cast<size_t>(page_bytes)).value();
+  const int32_t page = 0;
+  const std::vector<RowPlace> places = {{0, &page}, {1, &page}, {2, &page}, {3, &page}};
+  std::vector<float> k(16, 1.0f), v(16, 1.0f);
+  k[5] = -65520.0f;  // rounds to -infinity in IEEE half
+  v[8] = 65519.0f;   // the largest half
+  v[15] = 1e9f;
+  for (const KvType type : {KvType::kF16, KvType::kF32}) {
+    std::vector<uint8_t> bad(4, 0);
+    backend->append_kv({type, cache.data(), 1, page_bytes, 1, head_dim}, 0, places, k.data(), v.data(),
+                       bad.data());
+    EXPECT_EQ(bad, type == KvType::kF16 ? (std::vector<uint8_t>{0, 1, 0, 1}) : std::vector<uint8_t>(4, 0));
+  }
 }
 
 TEST(CpuBackend, DescribesItself) {

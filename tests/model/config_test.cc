@@ -396,8 +396,28 @@ TEST_F(ConfigTest, CodesWithoutAMeaningAreRefused) {
 // ---- what a container does not say
 // ------------------------------------------------------------------------------------
 
+TEST_F(ConfigTest, RopeKeysAreComputedOrRefused) {
+  GgufContents c = contents("llama-ternary-small", "i2_s");
+  const auto plain = logits(c);
+  c.set("llama.rope.scaling.factor", 4.0f);  // without a type: linear, as other readers take it
+  const auto scaled = logits(c);
+  EXPECT_NE(scaled, plain);
+  c.set("llama.rope.scaling.type", std::string("linear"));
+  EXPECT_EQ(logits(c), scaled);
+  c.set("llama.rope.scaling.type", std::string("none"));
+  EXPECT_EQ(logits(c), plain);
+  c.set("llama.rope.freq_base", 1e-30f);
+  EXPECT_THAT(refusal(c), HasSubstr("RoPE angle"));
+  c = contents("llama-ternary-small", "i2_s");
+  c.set("llama.rope.dimension_count", uint32_t{2});
+  EXPECT_THAT(refusal(c), HasSubstr("rotates a part of a head"));
+  c = contents("llama-ternary-small", "i2_s");
+  c.set("llama.attention.layer_norm_rms_epsilon", 1e300);
+  EXPECT_THAT(refusal(c), HasSubstr("expected a positive number"));
+}
+
 TEST_F(ConfigTest, WeightOnlyContainersOfLlamaNeedAnAnswer) {
-  for (const char* container : {"q2_0_g64", "q2_0_g128"}) {
+  for (const char* container : {"q2_0_g64", "q2_0_g128", "tq1_0", "tq2_0"}) {
     GgufContents c = contents("llama-ternary-small", container);
     const auto expected = logits(c);
     c.remove_key("tern.activation");
@@ -406,8 +426,7 @@ TEST_F(ConfigTest, WeightOnlyContainersOfLlamaNeedAnAnswer) {
     c.set("tern.activation", std::string("f32"));
     EXPECT_THAT(refusal(c), HasSubstr("'f32': tern computes 'int8'"));
   }
-  for (const char* container :
-       {"i2_s", "tq1_0", "tq2_0", "iq1_bn", "iq2_bn"}) {  // containers of BitNet models
+  for (const char* container : {"i2_s", "iq1_bn", "iq2_bn"}) {  // containers of BitNet models
     GgufContents c = contents("llama-ternary-small", container);
     c.remove_key("tern.activation");
     EXPECT_NE(good(c), nullptr);

@@ -56,8 +56,8 @@ class RecordingBackend : public Backend {
     real_.rope(x, rows, heads, head_dim, rope_dim, adjacent_pairs, cos, sin);
   }
   void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
-                 const float* v) override {
-    real_.append_kv(kv, layer, places, k, v);
+                 const float* v, uint8_t* bad) override {
+    real_.append_kv(kv, layer, places, k, v, bad);
   }
   void attention(const KvView& kv, int64_t layer, std::span<const RowPlace> places, int64_t num_heads,
                  const float* q, float* out) override {

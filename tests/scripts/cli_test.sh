@@ -134,7 +134,9 @@ printf '/load %s\n/load %s\n' "$work/ghost.json" "$model" | timeout 60 "$tern" c
 if [ $? -eq 0 ] && grep -q ghost "$work/err" && grep -q "not a saved conversation" "$work/err"; then ok "bad conversations are refused"; else bad "bad conversations are refused"; fi
 
 # Ctrl-C: the answer stops, the status says so
-"$tern" run "$model" "x" -n 10000000 -c 1000000 --ignore-eos >"$work/out" 2>"$work/err" </dev/null &
+# (A shell's background jobs ignore SIGINT, and tern leaves that as it is: so it is started with the default action.)
+python3 -c 'import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); signal.alarm(60); os.execv(sys.argv[1], sys.argv[1:])' \
+  "$tern" run "$model" "x" -n 10000000 -c 1000000 --ignore-eos >"$work/out" 2>"$work/err" </dev/null &
 pid=$!
 sleep 1
 kill -INT $pid

@@ -20,6 +20,14 @@ constexpr int64_t kDenseTokens = 64;
 // Waking the pool costs 0.5-1 us, about what an element-wise op needs for this many values.
 constexpr int64_t kInlineValues = 8192;
 
+/// True where a value would round to infinity in IEEE half (NaN aside: quantize() has seen to that).
+bool overflows_f16(const float* values, int64_t count) {
+  constexpr float kFirstInfinite = 65520.0f;  // halfway between the largest half and the next power of two
+  float largest = 0;
+  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(values[i]));
+  return largest >= kFirstInfinite;
+}
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const KernelTable& kernels, ThreadPool* pool)
@@ -124,7 +132,7 @@ class CpuBackend final : public Backend {
   }
 
   void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
-                 const float* v) override {
+                 const float* v, uint8_t* bad) override {
     const KvAppendFn function = kv.type == KvType::kF16 ? kernels_.kv_append_f16 : kernels_.kv_append_f32;
     const int64_t width = kv.kv_heads * kv.head_dim;
     split(static_cast<int64_t>(places.size()), rows_per_thread(width),
@@ -134,6 +142,10 @@ class CpuBackend final : public Backend {
               std::byte* page = page_of(kv, layer, place.pages[place.position / kPageRows]);
               function(
                   {page, place.position % kPageRows, kv.kv_heads, kv.head_dim, k + r * width, v + r * width});
+              if (kv.type == KvType::kF16 &&
+                  (overflows_f16(k + r * width, width) || overflows_f16(v + r * width, width))) {
+                bad[r] = 1;
+              }
             }
           });
   }
