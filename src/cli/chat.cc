@@ -61,7 +61,8 @@ void add_chat_command(CLI::App& app, int* exit_code) {
   command->add_flag("--no-history", flags->no_history, "keep no history of typed lines");
   command->add_flag("--no-perf", flags->no_perf, "no timings after answers");
   command->callback([flags, exit_code] {
-    const Status status = run_chat(*flags);
+    Status status = flags->model.settle(nullptr);
+    if (status.ok()) status = run_chat(*flags);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

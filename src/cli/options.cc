@@ -20,8 +20,9 @@ void ModelFlags::add_machine_to(CLI::App& command) {
 }
 
 void ModelFlags::add_to(CLI::App& command) {
-  auto* positional = command.add_option("MODEL", path, "model file (GGUF)");
-  command.add_option("-m,--model", path, "model file, instead of MODEL")->excludes(positional);
+  command.add_option("MODEL", path, "model file (GGUF)");
+  command.add_option("-m,--model", flag_path,
+                     "model file, instead of MODEL: what stands in its place is then the PROMPT");
   command.add_option("-c,--ctx-size", context_tokens, "tokens of context (0 = the model's own)")
       ->capture_default_str();
   command.add_option("-b,--batch-size", chunk_rows, "tokens of a prompt per step")->capture_default_str();
@@ -32,6 +33,16 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--act", activations, "activations of containers that do not say theirs: int8");
   command.add_option("--i2s-order", i2s_order, "byte order of I2_S tensors: x86-128, arm-64 or x86-1x4");
   add_machine_to(command);
+}
+
+Status ModelFlags::settle(std::string* prompt) {
+  if (flag_path.empty()) return {};
+  if (!path.empty() && (prompt == nullptr || !prompt->empty())) {
+    return make_error(ErrorCode::kUsage, "two models: '{}' as MODEL and '{}' with -m", path, flag_path);
+  }
+  if (prompt != nullptr && !path.empty()) *prompt = path;
+  path = flag_path;
+  return {};
 }
 
 void SamplingFlags::add_to(CLI::App& command) {

@@ -19,7 +19,8 @@ namespace tern::cli {
 
 /// How a model is loaded and on what it runs.
 struct ModelFlags {
-  std::string path;
+  std::string path;       // MODEL
+  std::string flag_path;  // -m
   ContextOptions context;
   int64_t context_tokens = 0;
   int64_t chunk_rows = 512;
@@ -31,6 +32,8 @@ struct ModelFlags {
   /// Registers the model (positional or -m; whether one is needed is the command's question) and the flags
   /// above.
   void add_to(CLI::App& command);
+  /// After parsing: with -m the first word is the prompt, not the model. Errors: kUsage for two models.
+  Status settle(std::string* prompt);
   /// Only the machine's flags: -t, --isa, --no-pin.
   void add_machine_to(CLI::App& command);
 };

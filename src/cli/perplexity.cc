@@ -92,7 +92,8 @@ void add_perplexity_command(CLI::App& app, int* exit_code) {
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->add_flag("--all", flags->all_nll, "with --json: the NLL of every token");
   command->callback([flags, exit_code] {
-    const Status status = run_perplexity(*flags);
+    Status status = flags->model.settle(&flags->prompt.prompt);
+    if (status.ok()) status = run_perplexity(*flags);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

@@ -202,7 +202,8 @@ void add_run_command(CLI::App& app, int* exit_code) {
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->add_flag("--no-perf", flags->no_perf, "no timings on stderr");
   command->callback([flags, exit_code] {
-    const Status status = run_command(*flags, exit_code);
+    Status status = flags->model.settle(&flags->prompt.prompt);
+    if (status.ok()) status = run_command(*flags, exit_code);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

@@ -93,7 +93,7 @@ void add_template_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<TemplateFlags>();
   auto* command =
       app.add_subcommand("template", "show a model's chat template, or render a conversation with it");
-  command->add_option("MODEL", flags->path, "model file (GGUF)")->required();
+  command->add_option("MODEL,-m,--model", flags->path, "model file (GGUF)")->required();
   flags->text.add_to(*command);
   command->add_option("--messages", flags->messages, "JSON file with the conversation (- for stdin)");
   command->add_option("--user", flags->users, "a user's message, instead of --messages; may be repeated")

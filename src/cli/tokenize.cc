@@ -71,7 +71,7 @@ Status run_tokenize(const TokenizeFlags& flags) {
 void add_tokenize_command(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<TokenizeFlags>();
   auto* command = app.add_subcommand("tokenize", "token ids of a text, or the text of ids");
-  command->add_option("MODEL", flags->path, "model file (GGUF)")->required();
+  command->add_option("MODEL,-m,--model", flags->path, "model file (GGUF)")->required();
   flags->prompt.add_to(*command);
   flags->text.add_to(*command);
   command->add_option("--decode", flags->decode, "ids to turn into text: a list, @FILE, or - for stdin");

@@ -60,6 +60,8 @@ expect "bad logit bias" 2 "logit-bias" "$tern" run "$model" x -l 3
 expect "bad token list" 2 "byte 2" "$tern" run "$model" --tokens "1,x"
 expect "token outside the vocabulary" 2 "outside the vocabulary" "$tern" run "$model" --tokens 999999
 expect "unknown chat template" 2 "chat-template" "$tern" run "$model" x --chat-template nosuch
+expect "-m and a prompt" 0 "out:." "$tern" run -m "$model" "Once" -n 2
+expect "two models" 2 "two models" "$tern" run -m "$model" "$model" "Once" -n 2
 expect "no prompt" 2 "no text" "$tern" run "$model"
 expect "unknown pre-tokenizer" 1 "tern:" "$tern" tokenize "$model" x --pre nosuch
 
