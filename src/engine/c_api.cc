@@ -2,6 +2,7 @@
 // The C API's contexts, models and texts. What each function promises stands in include/tern/tern.h.
 #include "engine/c_api.h"
 
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -257,7 +258,10 @@ const char* tern_status_name(tern_status status) {
   static constexpr const char* kNames[] = {
       "ok",      "usage",     "not found",        "corrupt", "unsupported", "io error", "out of memory",
       "numeric", "cancelled", "buffer too small", "busy",    "internal"};
-  const auto index = static_cast<unsigned>(status);
+  // C callers may hand any int to an enum parameter; reading it as the enum would be undefined in C++.
+  unsigned index;
+  static_assert(sizeof index == sizeof status);
+  std::memcpy(&index, &status, sizeof index);
   return index < std::size(kNames) ? kNames[index] : "unknown";
 }
 

@@ -24,11 +24,11 @@ Result<KvCache> KvCache::create(const Config& config, KvType type, int64_t num_p
   KvCache cache;
   const int64_t page_bytes = bytes_per_page(config, type);
   const auto too_large = [&] {
-    return make_error(
-        ErrorCode::kOutOfMemory,
-        "a KV cache of {} tokens needs {} pages of {} bytes, more than this machine gives: a smaller context "
-        "(-c) needs less",
-        num_pages * kPageRows, num_pages, page_bytes);
+    return make_error(ErrorCode::kOutOfMemory,
+                      "a KV cache of {} pages ({} tokens, {} bytes each) is more than this machine gives: a "
+                      "smaller context "
+                      "(-c) needs less",
+                      num_pages, kPageRows, page_bytes);
   };
   if (num_pages < 1 || num_pages > (int64_t{1} << 46) / page_bytes) return too_large();
   auto memory = backend.allocate(static_cast<size_t>(num_pages * page_bytes));
