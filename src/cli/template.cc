@@ -7,6 +7,7 @@
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
+#include "engine/model_chat.h"
 
 namespace tern::cli {
 
@@ -63,11 +64,7 @@ Status run_template(const TemplateFlags& flags) {
   ChatInput input;
   input.messages = &messages;
   input.add_generation_prompt = !flags.no_generation_prompt;
-  const auto text_of = [&](std::optional<int32_t> id) {
-    return id ? side.tokenizer->token_bytes(*id, true) : std::string_view();
-  };
-  input.bos_token = text_of(side.tokenizer->bos_id());
-  input.eos_token = text_of(side.tokenizer->eos_id());
+  set_special_texts(*side.tokenizer, &input);
   TERN_TRY_ASSIGN(const std::string text, chat_template.render(input));
   if (!flags.json) {
     write_out(text + "\n");

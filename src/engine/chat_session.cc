@@ -6,6 +6,7 @@
 
 #include "core/atomic_file.h"
 #include "core/mapped_file.h"
+#include "engine/model_chat.h"
 
 namespace tern {
 
@@ -53,11 +54,7 @@ Result<std::string> ChatSession::render_messages(const std::vector<ChatMessage>&
   const Json messages = to_json(list);
   ChatInput input;
   input.messages = &messages;
-  const auto text_of = [&](std::optional<int32_t> id) {
-    return id ? tokenizer_->token_bytes(*id, true) : std::string_view();
-  };
-  input.bos_token = text_of(tokenizer_->bos_id());
-  input.eos_token = text_of(tokenizer_->eos_id());
+  set_special_texts(*tokenizer_, &input);
   return template_.render(input);
 }
 

@@ -54,8 +54,6 @@ class ChatSession {
   WhenFull when_full() const { return when_full_; }
   /// Messages forgotten so far by kDropOldest.
   int64_t dropped_messages() const { return dropped_; }
-  /// Tokens of the conversation in the cache, the last answer's included.
-  int64_t used_tokens() const { return sequence_.length(); }
   /// The prompt of the last answer, as it was fed.
   std::span<const int32_t> fed_prompt() const { return fed_prompt_; }
 

@@ -19,6 +19,14 @@ Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tok
   return resolve_chat_format(facts, choice);
 }
 
+void set_special_texts(const Tokenizer& tokenizer, ChatInput* input) {
+  const auto text_of = [&](std::optional<int32_t> id) {
+    return id ? tokenizer.token_bytes(*id, true) : std::string_view();
+  };
+  input->bos_token = text_of(tokenizer.bos_id());
+  input->eos_token = text_of(tokenizer.eos_id());
+}
+
 std::vector<int32_t> chat_stop_ids(const ChatFormat& format, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
   for (const std::string& text : format.stops) {

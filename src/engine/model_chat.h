@@ -16,6 +16,9 @@ namespace tern {
 Result<ChatFormat> resolve_model_chat(const GgufFile& file, const Tokenizer& tokenizer,
                                       const std::string& choice);
 
+/// Gives a template the texts of BOS and EOS; they borrow from the tokenizer. Empty where it has none.
+void set_special_texts(const Tokenizer& tokenizer, ChatInput* input);
+
 /// The tokens that end an answer in this format, beside the tokenizer's end tokens. As ids: an answer may
 /// well spell
 /// "</s>" with ordinary tokens.
