@@ -71,6 +71,7 @@ class Model {
 
   const Config& config() const { return config_; }
   const Weights& weights() const { return *weights_; }
+  std::span<const Layer> layers() const { return layers_; }
   bool is_tied() const { return head_.bytes == embedding_.bytes; }
   const DenseWeight& head() const { return head_; }
   size_t packed_bytes() const;  // anonymous memory of packed weights
