@@ -15,12 +15,6 @@ enum Function : int64_t { kRange, kDict, kNamespace, kCycler, kJoiner, kRaiseExc
 constexpr std::array<std::string_view, 7> kFunctions = {
     "range", "dict", "namespace", "cycler", "joiner", "raise_exception", "strftime_now"};
 
-std::string one_line(std::string_view text) {
-  std::string out(text.substr(0, 500));
-  std::replace_if(out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  return out;
-}
-
 }  // namespace
 
 Value Interpreter::global_function(std::string_view name) {
@@ -241,7 +235,7 @@ Result<Value> Interpreter::call_function(int64_t id, const Args& args) {
     case kRaiseException: {
       TERN_TRY(runtime_.bind(name, args, kMessage, 1, given));
       TERN_TRY_ASSIGN(const std::string_view message, runtime_.str(given[0]));
-      return runtime_.fail("the template refuses this conversation: {}", one_line(message));
+      return runtime_.fail("the template refuses this conversation: {}", message.substr(0, 500));
     }
     default: {
       TERN_TRY(runtime_.bind(name, args, kFormat, 1, given));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/printable.h"
 #include "text/jinja/runtime.h"
 #include "text/jinja/unicode.h"
 
@@ -398,8 +399,12 @@ std::string normalize_newlines(std::string_view source) {
 
 }  // namespace
 
+std::string on_one_line(std::string_view message) {
+  return is_plain_text(message) ? std::string(message) : printable(message, 1000);
+}
+
 Error syntax_error(int line, std::string_view message) {
-  return make_error(ErrorCode::kCorrupt, "chat template line {}: {}", line, message);
+  return make_error(ErrorCode::kCorrupt, "chat template line {}: {}", line, on_one_line(message));
 }
 
 Result<std::vector<Token>> tokenize(std::string_view source) {

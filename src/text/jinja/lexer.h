@@ -42,6 +42,10 @@ inline constexpr size_t kMaxSourceBytes = size_t{256} << 10;
 /// literals, each with its line.
 Result<std::vector<Token>> tokenize(std::string_view source);
 
+/// `message` as it is where it is one line of plain text, else escaped: names and texts of the template stand
+/// in messages.
+std::string on_one_line(std::string_view message);
+
 /// An error of the template text: "chat template line N: message".
 Error syntax_error(int line, std::string_view message);
 

@@ -3,13 +3,15 @@
 // on.
 #include "text/jinja/runtime.h"
 
+#include "text/jinja/lexer.h"
 #include "text/jinja/unicode.h"
 
 namespace tern::jinja {
 
 Error Runtime::located(ErrorCode code, const std::string& message) const {
-  if (line_ == 0) return Error{code, fmt::format("chat template: {}", message)};
-  return Error{code, fmt::format("chat template line {}: {}", line_, message)};
+  const std::string line = on_one_line(message);
+  if (line_ == 0) return Error{code, fmt::format("chat template: {}", line)};
+  return Error{code, fmt::format("chat template line {}: {}", line_, line)};
 }
 
 Error Runtime::limit_error() const {
