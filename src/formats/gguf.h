@@ -97,9 +97,10 @@ struct GgufFile {
   Result<std::optional<std::string_view>> get_string(std::string_view key) const;
   Result<const GgufArray*> get_array(std::string_view key) const;  // null where absent
 
+  /// Call after changing metadata or tensors: the look-ups above use an index. Refuses duplicate names.
+  Status index_names();
+
  private:
-  friend Result<GgufFile> parse_gguf(std::span<const std::byte>);
-  Status index_names();                             // fills the two below; refuses duplicates
   std::vector<uint32_t> key_order_, tensor_order_;  // indices in the order of the names
 };
 

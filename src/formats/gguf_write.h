@@ -18,7 +18,9 @@ namespace tern {
 using GgufWriteValue =
     std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string, uint64_t,
                  int64_t, double, std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>,
-                 std::vector<std::string>, std::vector<bool>>;
+                 std::vector<std::string>, std::vector<bool>, std::vector<uint8_t>, std::vector<int8_t>,
+                 std::vector<uint16_t>, std::vector<int16_t>, std::vector<uint64_t>, std::vector<int64_t>,
+                 std::vector<double>>;
 
 class GgufWriter {
  public:
@@ -38,6 +40,11 @@ class GgufWriter {
   /// returns; nothing is left behind then.
   Status write(const std::string& path) const;
 
+  /// Everything in front of the tensor data, padded to the alignment, for whoever writes the data himself:
+  /// tensors follow in the order they were added, each padded with zeros to the alignment. Errors: kUsage for
+  /// a key that the reader refuses.
+  Result<std::string> header() const;
+
  private:
   struct Tensor {
     std::string name;
@@ -47,7 +54,6 @@ class GgufWriter {
     uint64_t byte_size;
     Produce produce;
   };
-  Result<std::string> header() const;
   std::vector<std::pair<std::string, GgufWriteValue>> metadata_;
   std::vector<Tensor> tensors_;
   std::set<std::string> names_;
