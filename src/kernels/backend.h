@@ -42,6 +42,8 @@ class PackedWeight {
   virtual WeightScale scale_kind() const = 0;
   virtual size_t resident_bytes() const = 0;
   virtual std::string describe() const = 0;  // layout and scale, for tern info
+  /// Columns that share one of the scales which unpack() gives; cols() where a row has one.
+  virtual int64_t group_cols() const = 0;
   /// Gives back what was packed: trits [row_count, cols] and the scale of each (row, group) as in
   /// TernarySource::read, after the multiplier and whatever was collapsed.
   virtual void unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float* scales) const = 0;
@@ -55,14 +57,16 @@ struct DenseWeight {
   void (*dequantize)(const std::byte* row, uint64_t cols, float* out) = nullptr;
 };
 
-/// int8 activations of some rows, with what the ternary kernels need beside them. Memory owned by the step's
-/// arena.
+/// Integer activations of some rows, with what the ternary kernels need beside them. Memory owned by the
+/// step's arena. `planes` is 1 for int8; for 16 bits it is 2, the high and the low bytes of each row after
+/// each other.
 struct QuantizedRows {
-  int8_t* q = nullptr;            // [rows, k_padded]
-  int32_t* block_sums = nullptr;  // [rows, k_padded/64]
-  int32_t* sums = nullptr;        // [rows]
+  int8_t* q = nullptr;            // [rows, planes, k_padded]
+  int32_t* block_sums = nullptr;  // [rows, planes, k_padded/64]
+  int32_t* sums = nullptr;        // [rows, planes]
   float* act_scale = nullptr;     // [rows]
   int64_t k_padded = 0;
+  int64_t planes = 1;
 };
 
 /// The cache of one step as the kernels see it. Page p of layer l is at base + (p * num_layers + l) *
@@ -98,11 +102,16 @@ class Backend {
   /// y = rms_norm(x) per row; weight null = 1. y may be x.
   virtual void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                         float* y) = 0;
-  /// Per-row int8 quantisation; sets out->k_padded. bad[row] is set to 1 where the row is not finite (its q
-  /// is then all zero), never cleared.
+  /// Per-row int8 quantisation; sets out->k_padded and planes. bad[row] is set to 1 where the row is not
+  /// finite (its q is then all zero), never cleared.
   virtual void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) = 0;
-  /// y[rows, weight.rows()] from quantised rows.
+  /// The same to 16 bits, in two planes.
+  virtual void quantize16(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) = 0;
+  /// y[rows, weight.rows()] from quantised rows, of 8 or 16 bits as x.planes says.
   virtual void ternary_matmul(const QuantizedRows& x, const PackedWeight& weight, int64_t rows, float* y) = 0;
+  /// y[rows, weight.rows()] from f32 rows, as a dense product with the weights fl(trit * scale). Slow: for
+  /// --act f32.
+  virtual void ternary_matmul_f32(const float* x, const PackedWeight& weight, int64_t rows, float* y) = 0;
   /// y[rows, weight.rows] from f32 rows [rows, weight.cols].
   virtual void dense_matmul(const float* x, const DenseWeight& weight, int64_t rows, float* y) = 0;
   /// Rotates x [rows, heads, head_dim]; cos/sin tables [rows, rope_dim/2], one line per row.

@@ -20,6 +20,9 @@ extern const KernelTable kTable;
 namespace avx512 {
 extern const KernelTable kTable;
 }
+namespace neon {
+extern const KernelTable kTables[3];
+}
 
 namespace {
 
@@ -29,6 +32,10 @@ constexpr const KernelTable* kTables[] = {
 #if defined(TERN_HAVE_X86)
     &avx2::kTable,
     &avx512::kTable,
+#elif defined(TERN_HAVE_ARM)
+    &neon::kTables[0],
+    &neon::kTables[1],
+    &neon::kTables[2],
 #endif
 };
 
@@ -51,6 +58,8 @@ void for_each_op(Visit visit) {
   visit("kv_append_f32", &KernelTable::kv_append_f32);
   visit("attention_f16", &KernelTable::attention_f16);
   visit("attention_f32", &KernelTable::attention_f32);
+  visit("ternary16", &KernelTable::ternary16);
+  visit("quantize16", &KernelTable::quantize16);
 }
 
 /// Takes over every op that `table` offers; the others stay.

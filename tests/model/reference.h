@@ -18,17 +18,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/tools/recording_backend.h"
 #include "tests/tools/test_models.h"
 
 namespace tern::test {
 
 using Vector = std::vector<double>;
-
-/// One quantisation of the run under test, in the order in which they happened.
-struct RecordedRow {
-  std::vector<int8_t> q;
-  double act_scale;
-};
 
 /// A projection as numbers: dense values, or trits with one scale per `group_cols` columns of each row.
 struct ReferenceWeight {

@@ -17,60 +17,11 @@
 #include <cmath>
 
 #include "core/float16.h"
+#include "tests/tools/recording_backend.h"
 #include "tests/tools/test_machine.h"
 
 namespace tern::test {
 namespace {
-
-/// Passes everything on to the CPU backend and keeps the integers of each quantisation of a single row.
-class RecordingBackend : public Backend {
- public:
-  explicit RecordingBackend(Backend& real) : real_(real) {}
-  std::vector<RecordedRow> recorded;
-
-  std::string describe() const override { return real_.describe(); }
-  Result<Buffer> allocate(size_t bytes) override { return real_.allocate(bytes); }
-  Result<std::unique_ptr<PackedWeight>> pack_ternary(const TernarySource& source) override {
-    return real_.pack_ternary(source);
-  }
-  void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) override {
-    real_.embed(table, tokens, h);
-  }
-  void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
-                float* y) override {
-    real_.rms_norm(x, weight, eps, rows, width, y);
-  }
-  void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override {
-    real_.quantize(x, rows, width, out, bad);
-    ASSERT_EQ(rows, 1);
-    recorded.push_back({{out->q, out->q + width}, double{out->act_scale[0]}});
-  }
-  void ternary_matmul(const QuantizedRows& x, const PackedWeight& weight, int64_t rows, float* y) override {
-    real_.ternary_matmul(x, weight, rows, y);
-  }
-  void dense_matmul(const float* x, const DenseWeight& weight, int64_t rows, float* y) override {
-    real_.dense_matmul(x, weight, rows, y);
-  }
-  void rope(float* x, int64_t rows, int64_t heads, int64_t head_dim, int64_t rope_dim, bool adjacent_pairs,
-            const float* cos, const float* sin) override {
-    real_.rope(x, rows, heads, head_dim, rope_dim, adjacent_pairs, cos, sin);
-  }
-  void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
-                 const float* v, uint8_t* bad) override {
-    real_.append_kv(kv, layer, places, k, v, bad);
-  }
-  void attention(const KvView& kv, int64_t layer, std::span<const RowPlace> places, int64_t num_heads,
-                 const float* q, float* out) override {
-    real_.attention(kv, layer, places, num_heads, q, out);
-  }
-  void gate(GateKind kind, const float* g, const float* u, int64_t count, float* out) override {
-    real_.gate(kind, g, u, count, out);
-  }
-  void add(float* x, const float* y, int64_t count) override { real_.add(x, y, count); }
-
- private:
-  Backend& real_;
-};
 
 /// Feeds tokens one by one to both sides and compares after each.
 void expect_agreement(const std::string& path, Reference& reference, const std::string& what) {

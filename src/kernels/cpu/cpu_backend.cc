@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/packed_t2.h"
@@ -65,35 +66,57 @@ class CpuBackend final : public Backend {
   }
 
   void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override {
-    const int64_t k_padded = (width + kColumnPad - 1) / kColumnPad * kColumnPad,
-                  blocks = k_padded / kColumnPad;
-    out->k_padded = k_padded;
-    split(rows, rows_per_thread(width), [&](size_t, int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        out->act_scale[r] = kernels_.quantize(x + r * width, width, k_padded, out->q + r * k_padded,
-                                              out->block_sums + r * blocks, out->sums + r);
-        if (out->act_scale[r] < 0) bad[r] = 1;
-      }
-    });
+    quantize_with(kernels_.quantize, 1, x, rows, width, out, bad);
+  }
+
+  void quantize16(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override {
+    quantize_with(kernels_.quantize16, 2, x, rows, width, out, bad);
   }
 
   void ternary_matmul(const QuantizedRows& x, const PackedWeight& weight, int64_t rows, float* y) override {
     const auto& packed = static_cast<const PackedT2&>(weight);  // packed by this backend: the only maker
     TERN_CHECK(x.k_padded == packed.k_padded(), "activations and weights differ in width");
-    const int64_t blocks = x.k_padded / kColumnPad, width = packed.rows();
+    TERN_CHECK(x.planes == 1 || x.k_padded <= kMaxColumns16, "a matrix too wide for activations of 16 bits");
+    const int64_t blocks = x.k_padded / kColumnPad, width = packed.rows(), tile = kTernaryTokens / x.planes;
+    const TernaryFn function = x.planes == 1 ? kernels_.ternary : kernels_.ternary16;
     split(packed.panels(), 1, [&](size_t, int64_t begin, int64_t end) {
       TernaryArgs args = packed.args();
       args.panel_begin = begin;
       args.panel_end = end;
       args.y_stride = width;
-      for (int64_t m = 0; m < rows; m += kTernaryTokens) {
-        args.tokens = std::min(kTernaryTokens, rows - m);
-        args.q = x.q + m * x.k_padded;
-        args.block_sums = x.block_sums + m * blocks;
-        args.sums = x.sums + m;
+      for (int64_t m = 0; m < rows; m += tile) {
+        args.tokens = std::min(tile, rows - m);
+        args.q = x.q + m * x.planes * x.k_padded;
+        args.block_sums = x.block_sums + m * x.planes * blocks;
+        args.sums = x.sums + m * x.planes;
         args.act_scale = x.act_scale + m;
         args.y = y + m * width;
-        kernels_.ternary(args);
+        function(args);
+      }
+    });
+  }
+
+  void ternary_matmul_f32(const float* x, const PackedWeight& weight, int64_t rows, float* y) override {
+    const int64_t cols = weight.cols(), group_cols = weight.group_cols();
+    const int64_t groups = (cols + group_cols - 1) / group_cols;
+    split(weight.rows(), 16, [&](size_t thread, int64_t begin, int64_t end) {
+      float* values = scratch_[thread].floats_for(cols + groups);
+      float* scales = values + cols;
+      std::vector<int8_t> trits(static_cast<size_t>(cols));
+      DenseArgs args{};
+      args.weights = reinterpret_cast<const std::byte*>(values);
+      args.cols = args.x_stride = cols;
+      args.row_end = 1;
+      args.y_stride = weight.rows();
+      for (int64_t row = begin; row < end; ++row) {
+        weight.unpack(row, 1, trits.data(), scales);
+        for (int64_t i = 0; i < cols; ++i) values[i] = static_cast<float>(trits[i]) * scales[i / group_cols];
+        for (int64_t m = 0; m < rows; m += kDenseTokens) {
+          args.tokens = std::min(kDenseTokens, rows - m);
+          args.x = x + m * cols;
+          args.y = y + m * weight.rows() + row;
+          kernels_.dense_f32(args);
+        }
       }
     });
   }
@@ -214,6 +237,22 @@ class CpuBackend final : public Backend {
         job(thread, units * t / threads * grain, std::min(count, units * (t + 1) / threads * grain));
     };
     pool_->run(std::cref(part));
+  }
+
+  static_assert(std::is_same_v<QuantizeFn, Quantize16Fn>);
+  void quantize_with(QuantizeFn function, int64_t planes, const float* x, int64_t rows, int64_t width,
+                     QuantizedRows* out, uint8_t* bad) {
+    const int64_t k_padded = (width + kColumnPad - 1) / kColumnPad * kColumnPad;
+    const int64_t row_bytes = planes * k_padded, row_blocks = row_bytes / kColumnPad;
+    out->k_padded = k_padded;
+    out->planes = planes;
+    split(rows, rows_per_thread(width), [&](size_t, int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        out->act_scale[r] = function(x + r * width, width, k_padded, out->q + r * row_bytes,
+                                     out->block_sums + r * row_blocks, out->sums + r * planes);
+        if (out->act_scale[r] < 0) bad[r] = 1;
+      }
+    });
   }
 
   /// Fewer rows than this are not worth a second thread.

@@ -67,6 +67,14 @@ struct TernaryArgs {
 };
 using TernaryFn = void (*)(const TernaryArgs&) noexcept;
 
+// The same with activations of 16 bits, q = 256*h + l (KernelTable::ternary16). Each token has two rows of
+// int8, its h and then its l: q is [2M, k_padded], block_sums [2M, k_padded/64], sums [2M]; act_scale and y
+// keep M rows. S = 256*S_h + S_l with the sums of the two rows, exact in int32 because |S| <= 2 * 32639 *
+// k_padded < 2^31 up to kMaxColumns16 (checked at load). Rounding happens where it does above: fl(S), then
+// the scales.
+inline constexpr int64_t kMaxColumns16 = 32896;
+static_assert(2 * int64_t{32639} * kMaxColumns16 < (int64_t{1} << 31) && kMaxColumns16 % kColumnPad == 0);
+
 // ---- dense weights
 // ----------------------------------------------------------------------------------------------
 /// y[m, n] = sum16(K, fma(w[n, i], x[m, i])) with w the f32 value of the stored weight.
@@ -100,6 +108,14 @@ using RmsNormFn = void (*)(const float* x, const float* w, int64_t n, float eps,
 /// infinite: then s would be meaningless, q, block_sums and *sum are all zero.
 using QuantizeFn = float (*)(const float* x, int64_t n, int64_t n_padded, int8_t* q, int32_t* block_sums,
                              int32_t* sum) noexcept;
+
+/// a = max(1e-5f, max|x[i]|); s = fl(32639/a); q[i] = RNE(fl(x[i]*s)), which is at most 32639 = 127*256 +
+/// 127: the two roundings before it add less than 0.01. q = 256*h + l with l in [-128, 127] and h in [-127,
+/// 127]; h goes to q[0..n_padded), l to q[n_padded..2*n_padded), both zero beyond n. block_sums [2,
+/// n_padded/64], sums [2]. Returns s, or -1 where any x is NaN or infinite: then q, block_sums and sums are
+/// all zero.
+using Quantize16Fn = float (*)(const float* x, int64_t n, int64_t n_padded, int8_t* q, int32_t* block_sums,
+                               int32_t* sums) noexcept;
 
 /// x[i] = fl(x[i] + y[i])
 using AddFn = void (*)(float* x, const float* y, int64_t n) noexcept;
@@ -176,6 +192,8 @@ struct KernelTable {
   RopeFn rope;
   KvAppendFn kv_append_f16, kv_append_f32;
   AttentionFn attention_f16, attention_f32;
+  TernaryFn ternary16 = nullptr;  // weight-only models; a set without them falls through to the scalar ones
+  Quantize16Fn quantize16 = nullptr;
 };
 
 }  // namespace tern

@@ -23,6 +23,7 @@ class PackedT2 final : public PackedWeight {
   int64_t rows() const override { return rows_; }
   int64_t cols() const override { return cols_; }
   WeightScale scale_kind() const override { return scale_kind_; }
+  int64_t group_cols() const override { return source_groups_ > 1 ? group_cols_ : cols_; }
   size_t resident_bytes() const override { return weight_bytes() + scales_.size(); }
   std::string describe() const override;
   /// Scales are given per row and group of the SOURCE, after its multiplier, whatever was collapsed.

@@ -25,6 +25,8 @@ const KernelTable kTable = {
     .kv_append_f32 = kv_append_f32,
     .attention_f16 = attention_f16,
     .attention_f32 = attention_f32,
+    .ternary16 = ternary16,
+    .quantize16 = quantize16,
 };
 
 }  // namespace tern::avx2

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Ternary products from layout T2 with vpmaddubsw: a panel line is two registers (features 0-7 and 8-15), a
-// feature is one dword lane of them, so there are no horizontal sums. Called through KernelTable::ternary.
+// feature is one dword lane of them, so there are no horizontal sums. Called through KernelTable::ternary
+// and ternary16.
 #include "kernels/cpu/avx2/detail.h"
 
 namespace tern::avx2 {
 namespace {
 
-constexpr int64_t kTileTokens = 4;  // 2 x 4 int16 accumulators, 2 codes and 1 activation of the 16 registers
+constexpr int64_t kTileTokens =
+    4;  // rows of q: 2 x 4 int16 accumulators, 2 codes and 1 activation of the 16 registers
 // Activations of one pass over the panels; they are read once per panel and should stay in a small L2.
 constexpr int64_t kPassBytes = 128 * 1024;
 // 2 - 2.5 KB was best on a Sapphire Rapids; a Zen 5 streams as fast with any distance from 0 to 4 KB (Nov
@@ -68,31 +70,38 @@ TERN_INLINE int32_t group_sum(const TernaryArgs& a, int64_t token, int64_t col_b
   return sum;
 }
 
-/// One panel x T tokens, epilogue included. A matrix without groups is one group of all columns.
-template <int T>
+/// One panel x T rows of q, epilogue included; a token is kPlanes rows (2: its high and its low bytes).
+/// `token` counts tokens. A matrix without groups is one group of all columns.
+template <int T, int kPlanes>
 void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
+  constexpr int kTokens = T / kPlanes;
   const bool grouped = a.scale_kind == WeightScale::kGroup;
   const int64_t group_cols = grouped ? a.group_cols : a.k_padded;
   const int64_t groups = (a.k_padded + group_cols - 1) / group_cols;
-  const int64_t row = panel * kPanelRows;
-  __m256 y[T][2];
-  for (int t = 0; t < T; ++t) y[t][0] = y[t][1] = _mm256_setzero_ps();
+  const int64_t row = panel * kPanelRows, row_of_q = token * kPlanes;
+  __m256 y[kTokens][2];
+  for (int t = 0; t < kTokens; ++t) y[t][0] = y[t][1] = _mm256_setzero_ps();
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t col = g * group_cols, cols = min_i64(group_cols, a.k_padded - col);
     const uint8_t* w = a.weights + (panel * a.k_padded + col) * (kLineBytes / kLineCols);
     __m256i dot[T][2];
-    tile_dot<T>(w, a.q + token * a.k_padded + col, a.k_padded, cols / kLineCols, dot);
+    tile_dot<T>(w, a.q + row_of_q * a.k_padded + col, a.k_padded, cols / kLineCols, dot);
     for (int t = 0; t < T; ++t) {
       const __m256i q_sum =
-          _mm256_set1_epi32(grouped ? group_sum(a, token + t, col, cols) : a.sums[token + t]);
+          _mm256_set1_epi32(grouped ? group_sum(a, row_of_q + t, col, cols) : a.sums[row_of_q + t]);
+      for (int half = 0; half < 2; ++half) dot[t][half] = _mm256_sub_epi32(dot[t][half], q_sum);
+    }
+    for (int t = 0; t < kTokens; ++t) {
       for (int half = 0; half < 2; ++half) {
-        const __m256 s = _mm256_cvtepi32_ps(_mm256_sub_epi32(dot[t][half], q_sum));
+        __m256i sum = dot[kPlanes * t][half];
+        if constexpr (kPlanes == 2) sum = _mm256_add_epi32(_mm256_slli_epi32(sum, 8), dot[2 * t + 1][half]);
+        const __m256 s = _mm256_cvtepi32_ps(sum);
         const float* scale = a.w_scale + (panel * groups + g) * kPanelRows + 8 * half;
         y[t][half] = grouped ? _mm256_fmadd_ps(s, _mm256_loadu_ps(scale), y[t][half]) : s;
       }
     }
   }
-  for (int t = 0; t < T; ++t) {
+  for (int t = 0; t < kTokens; ++t) {
     const __m256 act_scale = _mm256_set1_ps(a.act_scale[token + t]);
     for (int half = 0; half < 2; ++half) {
       __m256 out = _mm256_div_ps(y[t][half], act_scale);
@@ -105,24 +114,32 @@ void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
 }
 
 using BlockFn = void (*)(const TernaryArgs&, int64_t panel, int64_t token) noexcept;
-constexpr BlockFn kBlocks[kTileTokens] = {block<1>, block<2>, block<3>, block<4>};
 
 /// Tokens [begin, end) of a panel, cut into tiles of nearly equal height: 5 tokens are 3 + 2, not 4 + 1.
-void tiles(const TernaryArgs& a, int64_t panel, int64_t begin, int64_t end) noexcept {
-  const int64_t count = (end - begin + kTileTokens - 1) / kTileTokens;
+/// blocks[i] takes i + 1 tokens.
+void tiles(const TernaryArgs& a, int64_t panel, const BlockFn* blocks, int64_t tile_tokens, int64_t begin,
+           int64_t end) noexcept {
+  const int64_t count = (end - begin + tile_tokens - 1) / tile_tokens;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t first = begin + (end - begin) * i / count, last = begin + (end - begin) * (i + 1) / count;
-    kBlocks[last - first - 1](a, panel, first);
+    blocks[last - first - 1](a, panel, first);
   }
+}
+
+constexpr BlockFn kBlocks[kTileTokens] = {block<1, 1>, block<2, 1>, block<3, 1>, block<4, 1>};
+constexpr BlockFn kBlocks16[kTileTokens / 2] = {block<2, 2>, block<4, 2>};
+
+void product(const TernaryArgs& a, const BlockFn* blocks, int64_t planes) noexcept {
+  const int64_t tile = kTileTokens / planes;
+  const int64_t pass = max_i64(tile, kPassBytes / (planes * a.k_padded));
+  for (int64_t begin = 0; begin < a.tokens; begin += pass)
+    for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel)
+      tiles(a, panel, blocks, tile, begin, min_i64(begin + pass, a.tokens));
 }
 
 }  // namespace
 
-void ternary(const TernaryArgs& a) noexcept {
-  const int64_t pass = max_i64(kTileTokens, kPassBytes / a.k_padded);
-  for (int64_t begin = 0; begin < a.tokens; begin += pass)
-    for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel)
-      tiles(a, panel, begin, min_i64(begin + pass, a.tokens));
-}
+void ternary(const TernaryArgs& a) noexcept { product(a, kBlocks, 1); }
+void ternary16(const TernaryArgs& a) noexcept { product(a, kBlocks16, 2); }
 
 }  // namespace tern::avx2

@@ -18,6 +18,7 @@
 namespace tern::avx512 {
 
 void ternary(const TernaryArgs& args) noexcept;
+void ternary16(const TernaryArgs& args) noexcept;
 void dense_f32(const DenseArgs& args) noexcept;
 void dense_f16(const DenseArgs& args) noexcept;
 void dense_bf16(const DenseArgs& args) noexcept;
@@ -25,6 +26,8 @@ void dense_q8_0(const DenseArgs& args) noexcept;
 void rms_norm(const float* x, const float* w, int64_t n, float eps, float* y) noexcept;
 float quantize(const float* x, int64_t n, int64_t n_padded, int8_t* q, int32_t* block_sums,
                int32_t* sum) noexcept;
+float quantize16(const float* x, int64_t n, int64_t n_padded, int8_t* q, int32_t* block_sums,
+                 int32_t* sums) noexcept;
 void add(float* x, const float* y, int64_t n) noexcept;
 void gate_relu2(const float* g, const float* u, int64_t n, float* out) noexcept;
 void gate_silu(const float* g, const float* u, int64_t n, float* out) noexcept;

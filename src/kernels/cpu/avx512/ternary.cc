@@ -8,8 +8,8 @@
 namespace tern::avx512 {
 namespace {
 
-constexpr int64_t kStreamTokens = 4;  // up to here: 4 accumulators per token fit beside each other
-constexpr int64_t kTileTokens = 12;   // 2 panels x 12 tokens = 24 accumulators of the 32 registers
+constexpr int64_t kStreamTokens = 4;  // rows of q; up to here 4 accumulators per row fit beside each other
+constexpr int64_t kTileTokens = 12;   // 2 panels x 12 rows = 24 accumulators of the 32 registers
 // Activations of one pass over the panels; they are read once per panel pair and should stay in half of a 1
 // MB L2.
 constexpr int64_t kPassBytes = 512 * 1024;
@@ -103,20 +103,23 @@ TERN_INLINE int32_t group_sum(const TernaryArgs& a, int64_t token, int64_t col_b
   return sum;
 }
 
-/// P panels x T tokens, epilogue included. A matrix without groups is one group of all columns.
-template <int P, int T, bool kStream>
+/// P panels x T rows of q, epilogue included; a token is kPlanes rows (2: its high and its low bytes).
+/// `token` counts tokens. A matrix without groups is one group of all columns.
+template <int P, int T, bool kStream, int kPlanes>
 void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
+  constexpr int kTokens = T / kPlanes;
   const bool grouped = a.scale_kind == WeightScale::kGroup;
   const int64_t group_cols = grouped ? a.group_cols : a.k_padded;
   const int64_t groups = (a.k_padded + group_cols - 1) / group_cols;
   const int64_t panel_bytes = a.k_padded * (kLineBytes / kLineCols);
-  __m512 y[P][T];
+  const int64_t row_of_q = token * kPlanes;
+  __m512 y[P][kTokens];
   for (int p = 0; p < P; ++p)
-    for (int t = 0; t < T; ++t) y[p][t] = _mm512_setzero_ps();
+    for (int t = 0; t < kTokens; ++t) y[p][t] = _mm512_setzero_ps();
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t col = g * group_cols, cols = min_i64(group_cols, a.k_padded - col);
     const uint8_t* w = a.weights + panel * panel_bytes + col * (kLineBytes / kLineCols);
-    const int8_t* q = a.q + token * a.k_padded + col;
+    const int8_t* q = a.q + row_of_q * a.k_padded + col;
     __m512i dot[P][T];
     if constexpr (kStream)
       stream_dot<T, T == 1 ? 2 : 1>(w, q, a.k_padded, cols / kLineCols, dot);
@@ -124,9 +127,14 @@ void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
       tile_dot<P, T>(w, panel_bytes, q, a.k_padded, cols / kLineCols, dot);
     for (int t = 0; t < T; ++t) {
       const __m512i q_sum =
-          _mm512_set1_epi32(grouped ? group_sum(a, token + t, col, cols) : a.sums[token + t]);
+          _mm512_set1_epi32(grouped ? group_sum(a, row_of_q + t, col, cols) : a.sums[row_of_q + t]);
+      for (int p = 0; p < P; ++p) dot[p][t] = _mm512_sub_epi32(dot[p][t], q_sum);
+    }
+    for (int t = 0; t < kTokens; ++t) {
       for (int p = 0; p < P; ++p) {
-        const __m512 s = _mm512_cvtepi32_ps(_mm512_sub_epi32(dot[p][t], q_sum));
+        __m512i sum = dot[p][kPlanes * t];
+        if constexpr (kPlanes == 2) sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), dot[p][2 * t + 1]);
+        const __m512 s = _mm512_cvtepi32_ps(sum);
         y[p][t] = grouped
                       ? _mm512_fmadd_ps(
                             s, _mm512_loadu_ps(a.w_scale + ((panel + p) * groups + g) * kPanelRows), y[p][t])
@@ -139,7 +147,7 @@ void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
     const __mmask16 lanes = first_lanes(a.rows - row);
     const __m512 w_scale =
         a.scale_kind == WeightScale::kRow ? _mm512_loadu_ps(a.w_scale + row) : _mm512_set1_ps(a.w_scale[0]);
-    for (int t = 0; t < T; ++t) {
+    for (int t = 0; t < kTokens; ++t) {
       __m512 out = _mm512_div_ps(y[p][t], _mm512_set1_ps(a.act_scale[token + t]));
       if (!grouped) out = _mm512_mul_ps(out, w_scale);
       _mm512_mask_storeu_ps(a.y + (token + t) * a.y_stride + row, lanes, out);
@@ -148,43 +156,67 @@ void block(const TernaryArgs& a, int64_t panel, int64_t token) noexcept {
 }
 
 using BlockFn = void (*)(const TernaryArgs&, int64_t panel, int64_t token) noexcept;
-constexpr BlockFn kStreamBlocks[kStreamTokens] = {block<1, 1, true>, block<1, 2, true>, block<1, 3, true>,
-                                                  block<1, 4, true>};
-constexpr BlockFn kOnePanel[kTileTokens] = {block<1, 1, false>,  block<1, 2, false>,  block<1, 3, false>,
-                                            block<1, 4, false>,  block<1, 5, false>,  block<1, 6, false>,
-                                            block<1, 7, false>,  block<1, 8, false>,  block<1, 9, false>,
-                                            block<1, 10, false>, block<1, 11, false>, block<1, 12, false>};
-constexpr BlockFn kTwoPanels[kTileTokens] = {block<2, 1, false>,  block<2, 2, false>,  block<2, 3, false>,
-                                             block<2, 4, false>,  block<2, 5, false>,  block<2, 6, false>,
-                                             block<2, 7, false>,  block<2, 8, false>,  block<2, 9, false>,
-                                             block<2, 10, false>, block<2, 11, false>, block<2, 12, false>};
+
+/// The blocks for 1, 2, ... tokens.
+template <int kPlanes>
+struct Blocks;
+template <>
+struct Blocks<1> {
+  static constexpr BlockFn kStream[] = {block<1, 1, true, 1>, block<1, 2, true, 1>, block<1, 3, true, 1>,
+                                        block<1, 4, true, 1>};
+  static constexpr BlockFn kOnePanel[] = {
+      block<1, 1, false, 1>, block<1, 2, false, 1>,  block<1, 3, false, 1>,  block<1, 4, false, 1>,
+      block<1, 5, false, 1>, block<1, 6, false, 1>,  block<1, 7, false, 1>,  block<1, 8, false, 1>,
+      block<1, 9, false, 1>, block<1, 10, false, 1>, block<1, 11, false, 1>, block<1, 12, false, 1>};
+  static constexpr BlockFn kTwoPanels[] = {
+      block<2, 1, false, 1>, block<2, 2, false, 1>,  block<2, 3, false, 1>,  block<2, 4, false, 1>,
+      block<2, 5, false, 1>, block<2, 6, false, 1>,  block<2, 7, false, 1>,  block<2, 8, false, 1>,
+      block<2, 9, false, 1>, block<2, 10, false, 1>, block<2, 11, false, 1>, block<2, 12, false, 1>};
+};
+template <>
+struct Blocks<2> {
+  static constexpr BlockFn kStream[] = {block<1, 2, true, 2>, block<1, 4, true, 2>};
+  static constexpr BlockFn kOnePanel[] = {block<1, 2, false, 2>,  block<1, 4, false, 2>,
+                                          block<1, 6, false, 2>,  block<1, 8, false, 2>,
+                                          block<1, 10, false, 2>, block<1, 12, false, 2>};
+  static constexpr BlockFn kTwoPanels[] = {block<2, 2, false, 2>,  block<2, 4, false, 2>,
+                                           block<2, 6, false, 2>,  block<2, 8, false, 2>,
+                                           block<2, 10, false, 2>, block<2, 12, false, 2>};
+};
 
 /// Tokens [begin, end) of one or two panels, cut into tiles of nearly equal height: 13 tokens are 7 + 6, not
 /// 12 + 1.
-void tiles(const TernaryArgs& a, int64_t panel, const BlockFn* blocks, int64_t begin, int64_t end) noexcept {
-  const int64_t count = (end - begin + kTileTokens - 1) / kTileTokens;
+void tiles(const TernaryArgs& a, int64_t panel, const BlockFn* blocks, int64_t tile_tokens, int64_t begin,
+           int64_t end) noexcept {
+  const int64_t count = (end - begin + tile_tokens - 1) / tile_tokens;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t first = begin + (end - begin) * i / count, last = begin + (end - begin) * (i + 1) / count;
     blocks[last - first - 1](a, panel, first);
   }
 }
 
-}  // namespace
-
-void ternary(const TernaryArgs& a) noexcept {
+template <int kPlanes>
+void product(const TernaryArgs& a) noexcept {
   if (a.tokens <= 0) return;
-  if (a.tokens <= kStreamTokens) {
+  if (a.tokens <= kStreamTokens / kPlanes) {
     for (int64_t panel = a.panel_begin; panel < a.panel_end; ++panel)
-      kStreamBlocks[a.tokens - 1](a, panel, 0);
+      Blocks<kPlanes>::kStream[a.tokens - 1](a, panel, 0);
     return;
   }
-  const int64_t pass = max_i64(kTileTokens, kPassBytes / a.k_padded);
+  constexpr int64_t kTile = kTileTokens / kPlanes;
+  const int64_t pass = max_i64(kTile, kPassBytes / (kPlanes * a.k_padded));
   for (int64_t begin = 0; begin < a.tokens; begin += pass) {
     const int64_t end = min_i64(begin + pass, a.tokens);
     int64_t panel = a.panel_begin;
-    for (; panel + 2 <= a.panel_end; panel += 2) tiles(a, panel, kTwoPanels, begin, end);
-    if (panel < a.panel_end) tiles(a, panel, kOnePanel, begin, end);
+    for (; panel + 2 <= a.panel_end; panel += 2)
+      tiles(a, panel, Blocks<kPlanes>::kTwoPanels, kTile, begin, end);
+    if (panel < a.panel_end) tiles(a, panel, Blocks<kPlanes>::kOnePanel, kTile, begin, end);
   }
 }
+
+}  // namespace
+
+void ternary(const TernaryArgs& a) noexcept { product<1>(a); }
+void ternary16(const TernaryArgs& a) noexcept { product<2>(a); }
 
 }  // namespace tern::avx512
