@@ -41,6 +41,10 @@ std::string_view dtype_name(DType dtype) {
       return "q6_k";
     case DType::kI2_S:
       return "i2_s";
+    case DType::kTL1:
+      return "tl1";
+    case DType::kTL2:
+      return "tl2";
     case DType::kTQ1_0:
       return "tq1_0";
     case DType::kTQ2_0:
@@ -49,12 +53,20 @@ std::string_view dtype_name(DType dtype) {
       return "iq1_bn";
     case DType::kIQ2_BN:
       return "iq2_bn";
+    case DType::kIQ2_BN_R4:
+      return "iq2_bn_r4";
     case DType::kQ1_0:
       return "q1_0";
     case DType::kQ2_0_G64:
       return "q2_0_g64";
     case DType::kQ2_0_G128:
       return "q2_0_g128";
+    case DType::kPTQ1_0:
+      return "ptq1_0";
+    case DType::kMlx1:
+      return "mlx1";
+    case DType::kMlx2:
+      return "mlx2";
     case DType::kHfU8:
       return "hf_u8";
   }

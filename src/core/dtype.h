@@ -30,13 +30,19 @@ enum class DType : uint8_t {
   kQ6_K,
   // ternary and 1-bit blocks
   kI2_S,
+  kTL1,
+  kTL2,
   kTQ1_0,
   kTQ2_0,
   kIQ1_BN,
   kIQ2_BN,
+  kIQ2_BN_R4,
   kQ1_0,
   kQ2_0_G64,
   kQ2_0_G128,
+  kPTQ1_0,
+  kMlx1,
+  kMlx2,
   kHfU8,
 };
 

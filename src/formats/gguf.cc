@@ -255,12 +255,26 @@ Status read_shape(Reader& reader, GgufTensorInfo& tensor) {
   return {};
 }
 
-Status read_tensor_info(Reader& reader, uint64_t alignment, GgufTensorInfo& tensor) {
+const DType* overriding_type(int32_t type_id, const GgufReadOptions& options) {
+  for (const auto& [id, dtype] : options.types) {
+    if (id == type_id) return &dtype;
+  }
+  return nullptr;
+}
+
+Result<DType> dtype_of(int32_t type_id, const GgufReadOptions& options) {
+  const DType* dtype = overriding_type(type_id, options);
+  if (dtype != nullptr) return *dtype;
+  return gguf_dtype(type_id);
+}
+
+Status read_tensor_info(Reader& reader, uint64_t alignment, const GgufReadOptions& options,
+                        GgufTensorInfo& tensor) {
   TERN_TRY(read_shape(reader, tensor));
   const uint64_t start = reader.offset();
   const auto here = [&](Error error) { return std::move(error).in(fmt::format("byte {}", start)); };
   TERN_TRY_ASSIGN(tensor.type_id, reader.read<int32_t>("a tensor type"));
-  auto dtype = gguf_dtype(tensor.type_id);
+  auto dtype = dtype_of(tensor.type_id, options);
   if (!dtype.ok()) return here(std::move(dtype).error());
   tensor.dtype = *dtype;
   auto byte_size = tensor_byte_size(tensor.dtype, tensor.rows(), tensor.cols());
@@ -274,11 +288,11 @@ Status read_tensor_info(Reader& reader, uint64_t alignment, GgufTensorInfo& tens
   return {};
 }
 
-Status read_tensor_infos(Reader& reader, uint64_t count, GgufFile& file) {
+Status read_tensor_infos(Reader& reader, uint64_t count, const GgufReadOptions& options, GgufFile& file) {
   for (uint64_t i = 0; i < count; ++i) {
     GgufTensorInfo tensor;
     TERN_TRY_ASSIGN(tensor.name, read_name(reader, "a tensor name", kGgufMaxTensorNameBytes));
-    if (Status status = read_tensor_info(reader, file.alignment, tensor); !status.ok()) {
+    if (Status status = read_tensor_info(reader, file.alignment, options, tensor); !status.ok()) {
       return std::move(status).error().in(fmt::format("tensor '{}'", printable(tensor.name)));
     }
     file.tensors.push_back(std::move(tensor));
@@ -302,9 +316,16 @@ void resolve_q2_0(GgufTensorInfo& tensor, uint64_t span, uint64_t alignment, boo
   tensor.byte_size = *byte_size;
 }
 
+// What a span that does not fit may come from: ids that another engine gives to a type of another size.
+std::string other_meaning(const GgufTensorInfo& tensor) {
+  const char* meaning = gguf_other_meaning(tensor.type_id);
+  if (meaning == nullptr) return {};
+  return fmt::format(" (type id {} is also {}, which tern does not read)", tensor.type_id, meaning);
+}
+
 // Gives every tensor its bytes: they must follow one another exactly, from offset 0 to the file's end. Since
 // the next offset ends each span, a gap or an overlap shows as a span that the type does not take.
-Status place_tensors(std::span<const std::byte> data, GgufFile& file) {
+Status place_tensors(std::span<const std::byte> data, const GgufReadOptions& options, GgufFile& file) {
   if (file.tensors[0].offset != 0) {
     return make_error(ErrorCode::kCorrupt, "tensor '{}': the first tensor has offset {}, expected 0",
                       printable(file.tensors[0].name), file.tensors[0].offset);
@@ -314,7 +335,8 @@ Status place_tensors(std::span<const std::byte> data, GgufFile& file) {
     const bool is_last = i + 1 == file.tensors.size();
     const uint64_t end = is_last ? data.size() : file.tensors[i + 1].offset;
     const uint64_t span = end < tensor.offset ? 0 : end - tensor.offset;
-    resolve_q2_0(tensor, span, file.alignment, is_last);
+    if (overriding_type(tensor.type_id, options) == nullptr)
+      resolve_q2_0(tensor, span, file.alignment, is_last);
     if (tensor.offset > data.size() || tensor.byte_size > data.size() - tensor.offset) {
       return make_error(ErrorCode::kCorrupt,
                         "tensor '{}': {} bytes at offset {} of the data, which has only {} (truncated file?)",
@@ -324,10 +346,10 @@ Status place_tensors(std::span<const std::byte> data, GgufFile& file) {
       return make_error(
           ErrorCode::kCorrupt,
           "tensor '{}': {} of {} x {} takes {} bytes ({} with padding), but {} lie between its offset {} "
-          "and {}",
+          "and {}{}",
           printable(tensor.name), dtype_name(tensor.dtype), tensor.rows(), tensor.cols(), tensor.byte_size,
           gguf_padded(tensor.byte_size, file.alignment), span, tensor.offset,
-          is_last ? "the end of the file" : "the next tensor's");
+          is_last ? "the end of the file" : "the next tensor's", other_meaning(tensor));
     }
     tensor.data = data.subspan(tensor.offset, tensor.byte_size);
   }
@@ -343,7 +365,7 @@ Status check_no_data(uint64_t header_bytes, uint64_t file_bytes, uint64_t data_o
 
 }  // namespace
 
-Result<GgufFile> parse_gguf(std::span<const std::byte> bytes) {
+Result<GgufFile> parse_gguf(std::span<const std::byte> bytes, const GgufReadOptions& options) {
   Reader reader(bytes);
   GgufFile file;
   TERN_TRY_ASSIGN(file.version, read_version(reader));
@@ -354,7 +376,7 @@ Result<GgufFile> parse_gguf(std::span<const std::byte> bytes) {
   TERN_TRY(read_metadata(reader, key_count, file));
   TERN_TRY(read_alignment(file));
   TERN_TRY(check_fits(reader, "the tensor count", tensor_count, kMinTensorInfoBytes));
-  TERN_TRY(read_tensor_infos(reader, tensor_count, file));
+  TERN_TRY(read_tensor_infos(reader, tensor_count, options, file));
   TERN_TRY(file.index_names());
 
   file.data_offset = gguf_padded(reader.offset(), file.alignment);
@@ -364,7 +386,7 @@ Result<GgufFile> parse_gguf(std::span<const std::byte> bytes) {
   }
   if (file.data_offset > bytes.size())
     return reader.truncated("the padding before the tensor data", file.data_offset - reader.offset());
-  TERN_TRY(place_tensors(bytes.subspan(file.data_offset), file));
+  TERN_TRY(place_tensors(bytes.subspan(file.data_offset), options, file));
   return file;
 }
 

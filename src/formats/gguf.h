@@ -104,17 +104,30 @@ struct GgufFile {
   std::vector<uint32_t> key_order_, tensor_order_;  // indices in the order of the names
 };
 
+/// What the user knows better than the file.
+struct GgufReadOptions {
+  /// Type ids to read as another type, whatever they mean elsewhere: for private ids of forks, and where a
+  /// clash cannot be decided. The byte span must still fit.
+  std::vector<std::pair<int32_t, DType>> types;
+};
+
 /// Parses a whole file (versions 2 and 3, which have the same layout). Every refusal of FORMATS.md A.1 is an
 /// Error with the file offset, what was expected and found. Allocates at most a small multiple of
 /// bytes.size(), whatever the header claims. The result borrows `bytes`.
-Result<GgufFile> parse_gguf(std::span<const std::byte> bytes);
+Result<GgufFile> parse_gguf(std::span<const std::byte> bytes, const GgufReadOptions& options = {});
 
-/// The id that GGUF gives to a dtype, or an Error where it has none (kHfU8).
+/// The id that GGUF gives to a dtype, or an Error where it has none (kHfU8, MLX). Q2_0 with groups of 128 is
+/// written as the Prism fork's 142, which nothing else of that size shares, not as its early 42.
 Result<int32_t> gguf_type_id(DType dtype);
 
-/// The dtype of an id. Id 42 gives kQ2_0_G64; only the byte span can tell it from kQ2_0_G128. Errors:
-/// kUnsupported for every id that tern does not read, with what the id means in which engine.
+/// The dtype of an id. Id 42 gives kQ2_0_G64; only the byte span can tell it from kQ2_0_G128. Ids 39, 142 and
+/// 143 give kTL2, kQ2_0_G128 and kPTQ1_0; other engines' types of these ids show by their span
+/// (gguf_other_meaning). Errors: kUnsupported for every id that tern does not read, with what the id means in
+/// which engine.
 Result<DType> gguf_dtype(int32_t type_id);
+
+/// What another engine means by an id that has a dtype here too, or null: "MXFP4 in llama.cpp" for 39.
+const char* gguf_other_meaning(int32_t type_id);
 
 /// `bytes` rounded up to a multiple of `alignment` (a power of two); bytes < 2^63, alignment < 2^32.
 constexpr uint64_t gguf_padded(uint64_t bytes, uint64_t alignment) {

@@ -12,7 +12,7 @@ struct BlockSize {
   uint64_t row_header_bytes = 0;
 };
 
-// kI2_S and kHfU8 have no blocks within a row: tensor_byte_size handles them before.
+// Types that mix rows or have a trailer have no blocks within a row: whole_tensor_size handles them before.
 BlockSize block_size(DType dtype) {
   switch (dtype) {
     case DType::kI8:
@@ -54,7 +54,16 @@ BlockSize block_size(DType dtype) {
       return {64, 18};
     case DType::kQ2_0_G128:
       return {128, 34};
+    case DType::kPTQ1_0:
+      return {128, 28};
+    case DType::kMlx1:
+      return {32, 4};
+    case DType::kMlx2:
+      return {16, 4};
     case DType::kI2_S:
+    case DType::kTL1:
+    case DType::kTL2:
+    case DType::kIQ2_BN_R4:
     case DType::kHfU8:
       break;
   }
@@ -68,16 +77,24 @@ struct TypeId {
 };
 
 constexpr TypeId kTypeIds[] = {
-    {0, DType::kF32},       {1, DType::kF16},        {2, DType::kQ4_0},     {8, DType::kQ8_0},
-    {12, DType::kQ4_K},     {14, DType::kQ6_K},      {24, DType::kI8},      {25, DType::kI16},
-    {26, DType::kI32},      {27, DType::kI64},       {28, DType::kF64},     {30, DType::kBF16},
-    {34, DType::kTQ1_0},    {35, DType::kTQ2_0},     {36, DType::kI2_S},    {41, DType::kQ1_0},
-    {42, DType::kQ2_0_G64}, {42, DType::kQ2_0_G128}, {134, DType::kIQ1_BN}, {135, DType::kIQ2_BN},
+    {0, DType::kF32},      {1, DType::kF16},         {2, DType::kQ4_0},      {8, DType::kQ8_0},
+    {12, DType::kQ4_K},    {14, DType::kQ6_K},       {24, DType::kI8},       {25, DType::kI16},
+    {26, DType::kI32},     {27, DType::kI64},        {28, DType::kF64},      {30, DType::kBF16},
+    {34, DType::kTQ1_0},   {35, DType::kTQ2_0},      {36, DType::kI2_S},     {38, DType::kTL1},
+    {39, DType::kTL2},     {41, DType::kQ1_0},       {42, DType::kQ2_0_G64}, {134, DType::kIQ1_BN},
+    {135, DType::kIQ2_BN}, {142, DType::kQ2_0_G128}, {143, DType::kPTQ1_0},  {335, DType::kIQ2_BN_R4},
 };
 
 struct ForeignId {
   int32_t id;
   const char* meaning;
+};
+
+/// The other meaning of ids that have a dtype above.
+constexpr ForeignId kOtherMeanings[] = {
+    {39, "MXFP4 in llama.cpp"},
+    {142, "IQ2_TN in old ik_llama"},
+    {143, "IQ1_TN in old ik_llama"},
 };
 
 constexpr ForeignId kForeignIds[] = {
@@ -104,14 +121,9 @@ constexpr ForeignId kForeignIds[] = {
     {32, "the removed Q4_0_4_8 of old llama.cpp"},
     {33, "the removed Q4_0_8_8 of old llama.cpp"},
     {37, "I8_S in bitnet.cpp, an activation buffer that no file should hold"},
-    {38, "TL1 in bitnet.cpp, whose layout depends on build-time tables that are not in the file"},
-    {39, "TL2 in bitnet.cpp but MXFP4 in llama.cpp"},
     {40, "NVFP4 in llama.cpp but Q1_0 with groups of 32 in early Prism forks"},
     {136, "Q8_K64 in ik_llama, for activations only"},
-    {142, "PQ2_0 in the Prism fork but IQ2_TN in old ik_llama"},
-    {143, "PTQ1_0 in the Prism fork but IQ1_TN in old ik_llama"},
     {147, "Q8_K16 in ik_llama, for activations only"},
-    {335, "IQ2_BN_R4 in ik_llama, IQ2_BN with four rows interleaved"},
 };
 
 // Bytes of a tensor beyond this limit are refused, so that sums of a few sizes cannot overflow.
@@ -145,38 +157,79 @@ Result<DType> gguf_dtype(int32_t type_id) {
   }
   for (const ForeignId& entry : kForeignIds) {
     if (entry.id == type_id) {
-      return make_error(ErrorCode::kUnsupported, "type id {} is {}, which tern does not read", type_id,
-                        entry.meaning);
+      return make_error(ErrorCode::kUnsupported,
+                        "type id {} is {}, which tern does not read (--type-id {}=TYPE overrides)", type_id,
+                        entry.meaning, type_id);
     }
   }
   return make_error(
       ErrorCode::kUnsupported,
       "type id {} is not known to tern (a newer or private type of another engine), so the size of the "
-      "tensor is unknown too",
-      type_id);
+      "tensor is unknown too (--type-id {}=TYPE names it)",
+      type_id, type_id);
 }
 
+const char* gguf_other_meaning(int32_t type_id) {
+  for (const ForeignId& entry : kOtherMeanings) {
+    if (entry.id == type_id) return entry.meaning;
+  }
+  return nullptr;
+}
+
+namespace {
+
+Error too_large(DType dtype, uint64_t rows, uint64_t cols) {
+  return make_error(ErrorCode::kCorrupt, "a {} tensor of {} rows and {} columns has more than 2^63 bytes",
+                    dtype_name(dtype), rows, cols);
+}
+
+Status check_divides(DType dtype, const char* what, uint64_t size, uint64_t multiple) {
+  if (size % multiple == 0) return {};
+  return make_error(ErrorCode::kCorrupt, "a {} tensor needs a multiple of {} {}, found {}", dtype_name(dtype),
+                    multiple, what, size);
+}
+
+/// Sizes of the types that mix rows or have a trailer of 32 bytes with the scale.
+Result<uint64_t> whole_tensor_size(DType dtype, uint64_t rows, uint64_t cols) {
+  constexpr uint64_t kTrailerBytes = 32;
+  uint64_t elements = 0;
+  if (__builtin_mul_overflow(rows, cols, &elements) || elements > kMaxTensorBytes / 8)
+    return too_large(dtype, rows, cols);
+  switch (dtype) {
+    case DType::kI2_S:
+    case DType::kTL1:
+      TERN_TRY(check_divides(dtype, "elements", elements, 4));
+      return elements / 4 + kTrailerBytes;
+    case DType::kTL2: {
+      // Upstream's own formula, which takes the columns that are stored in pairs to be 256 whatever they are.
+      constexpr uint64_t kPairsCols = 256;
+      if (cols < kPairsCols) {
+        return make_error(ErrorCode::kCorrupt, "a {} tensor needs {} columns or more, found {}",
+                          dtype_name(dtype), kPairsCols, cols);
+      }
+      const uint64_t codes = (cols - kPairsCols) * rows / 3 * 5 / 8 + kPairsCols * rows / 2 * 4 / 8;
+      return gguf_padded(codes, 32) + kTrailerBytes;
+    }
+    case DType::kIQ2_BN_R4:
+      TERN_TRY(check_divides(dtype, "rows", rows, 4));
+      TERN_TRY(check_divides(dtype, "columns", cols, 64));
+      if (__builtin_mul_overflow(rows / 4, 16 + cols, &elements) || elements > kMaxTensorBytes)
+        return too_large(dtype, rows, cols);
+      return elements;
+    default:  // kHfU8: four rows per row of bytes
+      TERN_TRY(check_divides(dtype, "rows", rows, 4));
+      return elements / 4;
+  }
+}
+
+}  // namespace
+
 Result<uint64_t> tensor_byte_size(DType dtype, uint64_t rows, uint64_t cols) {
-  const auto too_large = [&] {
-    return make_error(ErrorCode::kCorrupt, "a {} tensor of {} rows and {} columns has more than 2^63 bytes",
-                      dtype_name(dtype), rows, cols);
-  };
-  uint64_t elements = 0, bytes = 0;
-  if (dtype == DType::kI2_S) {
-    if (__builtin_mul_overflow(rows, cols, &elements) || elements > kMaxTensorBytes) return too_large();
-    if (elements % 4 != 0) {
-      return make_error(ErrorCode::kCorrupt, "an i2_s tensor needs a multiple of 4 elements, found {} x {}",
-                        rows, cols);
-    }
-    return elements / 4 + 32;  // the trailer with the scale
+  if (dtype == DType::kI2_S || dtype == DType::kTL1 || dtype == DType::kTL2 || dtype == DType::kIQ2_BN_R4 ||
+      dtype == DType::kHfU8) {
+    return whole_tensor_size(dtype, rows, cols);
   }
-  if (dtype == DType::kHfU8) {  // four rows per row of bytes
-    if (rows % 4 != 0) {
-      return make_error(ErrorCode::kCorrupt, "an hf_u8 tensor needs a multiple of 4 rows, found {}", rows);
-    }
-    if (__builtin_mul_overflow(rows / 4, cols, &bytes) || bytes > kMaxTensorBytes) return too_large();
-    return bytes;
-  }
+  uint64_t bytes = 0;
   const BlockSize block = block_size(dtype);
   if (cols % block.cols != 0) {
     return make_error(ErrorCode::kCorrupt, "{} has blocks of {} columns, found {} columns", dtype_name(dtype),
@@ -186,7 +239,7 @@ Result<uint64_t> tensor_byte_size(DType dtype, uint64_t rows, uint64_t cols) {
   if (__builtin_mul_overflow(cols / block.cols, block.bytes, &row_bytes) ||
       __builtin_add_overflow(row_bytes, block.row_header_bytes, &row_bytes) ||
       __builtin_mul_overflow(rows, row_bytes, &bytes) || bytes > kMaxTensorBytes) {
-    return too_large();
+    return too_large(dtype, rows, cols);
   }
   return bytes;
 }

@@ -135,15 +135,6 @@ Status GgufWriter::add_tensor(std::string name, DType dtype, std::vector<uint64_
   if (!type_id.ok()) return here(std::move(type_id).error());
   auto byte_size = tensor_byte_size(dtype, info.rows(), info.cols());
   if (!byte_size.ok()) return here(std::move(byte_size).error());
-  if (dtype == DType::kQ2_0_G128) {  // cols is a multiple of 128, so the other type has a size too
-    TERN_TRY_ASSIGN(const uint64_t other, tensor_byte_size(DType::kQ2_0_G64, info.rows(), info.cols()));
-    if (gguf_padded(*byte_size, kGgufDefaultAlignment) == gguf_padded(other, kGgufDefaultAlignment)) {
-      return here(make_error(
-          ErrorCode::kUnsupported,
-          "a q2_0_g128 of {} x {} would be read as q2_0_g64, which has the same id and padded size",
-          info.rows(), info.cols()));
-    }
-  }
   names_.insert(name);
   tensors_.push_back({std::move(name), dtype, std::move(shape), *type_id, *byte_size, std::move(produce)});
   return {};

@@ -30,9 +30,7 @@ class GgufWriter {
   /// Announces a tensor; `produce` is called once during write() and must fill the span of exactly its byte
   /// size (tensors are produced one at a time, so memory stays at one tensor).
   using Produce = std::function<Status(std::span<std::byte>)>;
-  /// Errors: kUsage for a name or shape that the reader refuses; kUnsupported for a type without an id, and
-  /// for a q2_0_g128 so small that every reader would take it for q2_0_g64 (they share an id and are told
-  /// apart by size).
+  /// Errors: kUsage for a name or shape that the reader refuses; kUnsupported for a type without an id.
   Status add_tensor(std::string name, DType dtype, std::vector<uint64_t> shape, Produce produce);
 
   /// Writes everything to `path`, alignment 32, padding zero: the same input gives the same bytes. Errors:

@@ -7,11 +7,12 @@
 
 namespace tern {
 
-Result<std::shared_ptr<const Weights>> Weights::open(const std::string& path) {
+Result<std::shared_ptr<const Weights>> Weights::open(const std::string& path, const WeightsOptions& options) {
   TERN_TRY_ASSIGN(auto file, MappedFile::open(path));
-  auto gguf = parse_gguf(file->bytes());
+  auto gguf = parse_gguf(file->bytes(), options.gguf);
   if (!gguf.ok()) return std::move(gguf).error().in(printable(path, 512));
-  return std::shared_ptr<const Weights>(new Weights(std::move(file), std::move(gguf).value()));
+  return std::shared_ptr<const Weights>(
+      new Weights(std::move(file), std::move(gguf).value(), options.tl_config));
 }
 
 Result<const GgufTensorInfo*> Weights::get(std::string_view name, std::vector<uint64_t> shape) const {
@@ -26,6 +27,16 @@ Result<const GgufTensorInfo*> Weights::find(std::string_view name, std::vector<u
   if (tensor == nullptr || tensor->shape == shape) return tensor;
   return make_error(ErrorCode::kCorrupt, "tensor '{}': expected shape [{}], found [{}]", printable(name),
                     fmt::join(shape, ", "), fmt::join(tensor->shape, ", "));
+}
+
+Result<TernaryView> Weights::ternary(const GgufTensorInfo& tensor, I2sOrder i2s_order) const {
+  LayoutChoice layout = i2s_order;
+  if (tl_config_ && (tensor.dtype == DType::kTL1 || tensor.dtype == DType::kTL2)) {
+    auto tile = tl_config_->tile(tensor.dtype, tensor.rows(), tensor.cols());
+    if (!tile.ok()) return std::move(tile).error().in(fmt::format("tensor '{}'", printable(tensor.name)));
+    layout.tl_tile = *tile;
+  }
+  return view_ternary(gguf_, tensor, layout);
 }
 
 }  // namespace tern

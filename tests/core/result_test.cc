@@ -69,7 +69,7 @@ TEST(DType, NamesAreDistinctAndTernaryIsARange) {
     EXPECT_NE("?", dtype_name(dtype)) << i;
     ternary += is_ternary(dtype);
   }
-  EXPECT_EQ(9, ternary);
+  EXPECT_EQ(15, ternary);
   EXPECT_FALSE(is_ternary(DType::kQ6_K));
   EXPECT_TRUE(is_ternary(DType::kI2_S));
 }

@@ -108,12 +108,12 @@ struct BlockCodec {
 }  // namespace tern
 
 /// Defines decode and encode of a layout in the current namespace.
-#define TERN_BLOCK_CODEC(Layout)                                                                    \
-  Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin, \
-                uint64_t row_count, I2sOrder, int8_t* trits, float* scales) {                       \
-    return BlockCodec<Layout>::decode(bytes, rows, cols, row_begin, row_count, trits, scales);      \
-  }                                                                                                 \
-  Status encode(const int8_t* trits, const float* scales, uint64_t rows, uint64_t cols, I2sOrder,   \
-                std::span<std::byte> bytes) {                                                       \
-    return BlockCodec<Layout>::encode(trits, scales, rows, cols, bytes);                            \
+#define TERN_BLOCK_CODEC(Layout)                                                                      \
+  Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin,   \
+                uint64_t row_count, LayoutChoice, int8_t* trits, float* scales) {                     \
+    return BlockCodec<Layout>::decode(bytes, rows, cols, row_begin, row_count, trits, scales);        \
+  }                                                                                                   \
+  Status encode(const int8_t* trits, const float* scales, uint64_t rows, uint64_t cols, LayoutChoice, \
+                std::span<std::byte> bytes) {                                                         \
+    return BlockCodec<Layout>::encode(trits, scales, rows, cols, bytes);                              \
   }

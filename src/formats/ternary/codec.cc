@@ -14,17 +14,24 @@ namespace {
 using enum ScaleScope;
 
 // In the order of DType.
-constexpr std::array<TernaryCodec, 9> kCodecs = {{
-    // dtype, scope, group_cols, block_cols, has_scale, f16_scale, has_zero, decode, encode
-    {DType::kI2_S, kTensor, 0, 128, true, false, true, i2_s::decode, i2_s::encode},
-    {DType::kTQ1_0, kGroup, 256, 256, true, true, true, tq1_0::decode, tq1_0::encode},
-    {DType::kTQ2_0, kGroup, 256, 256, true, true, true, tq2_0::decode, tq2_0::encode},
-    {DType::kIQ1_BN, kRow, 0, 64, true, true, true, iq1_bn::decode, iq1_bn::encode},
-    {DType::kIQ2_BN, kRow, 0, 64, true, false, true, iq2_bn::decode, iq2_bn::encode},
-    {DType::kQ1_0, kGroup, 128, 128, true, true, false, q1_0::decode, q1_0::encode},
-    {DType::kQ2_0_G64, kGroup, 64, 64, true, true, true, q2_0_g64::decode, q2_0_g64::encode},
-    {DType::kQ2_0_G128, kGroup, 128, 128, true, true, true, q2_0_g128::decode, q2_0_g128::encode},
-    {DType::kHfU8, kTensor, 0, 1, false, false, true, hf_u8::decode, hf_u8::encode},
+constexpr std::array<TernaryCodec, 15> kCodecs = {{
+    // dtype, scope, group_cols, block_rows, block_cols, has_scale, f16_scale, has_zero, has_two, decode,
+    // encode
+    {DType::kI2_S, kTensor, 0, 1, 128, true, false, true, false, i2_s::decode, i2_s::encode},
+    {DType::kTL1, kTensor, 0, 32, 4, true, false, true, false, tl1::decode, tl1::encode},
+    {DType::kTL2, kTensor, 0, 32, 8, true, false, true, false, tl2::decode, tl2::encode},
+    {DType::kTQ1_0, kGroup, 256, 1, 256, true, true, true, false, tq1_0::decode, tq1_0::encode},
+    {DType::kTQ2_0, kGroup, 256, 1, 256, true, true, true, false, tq2_0::decode, tq2_0::encode},
+    {DType::kIQ1_BN, kRow, 0, 1, 64, true, true, true, false, iq1_bn::decode, iq1_bn::encode},
+    {DType::kIQ2_BN, kRow, 0, 1, 64, true, false, true, false, iq2_bn::decode, iq2_bn::encode},
+    {DType::kIQ2_BN_R4, kRow, 0, 4, 64, true, false, true, false, iq2_bn_r4::decode, iq2_bn_r4::encode},
+    {DType::kQ1_0, kGroup, 128, 1, 128, true, true, false, false, q1_0::decode, q1_0::encode},
+    {DType::kQ2_0_G64, kGroup, 64, 1, 64, true, true, true, true, q2_0_g64::decode, q2_0_g64::encode},
+    {DType::kQ2_0_G128, kGroup, 128, 1, 128, true, true, true, true, q2_0_g128::decode, q2_0_g128::encode},
+    {DType::kPTQ1_0, kGroup, 128, 1, 128, true, true, true, false, ptq1_0::decode, ptq1_0::encode},
+    {DType::kMlx1, kTensor, 0, 1, 32, false, false, false, false, mlx1::decode, mlx1::encode},
+    {DType::kMlx2, kTensor, 0, 1, 16, false, false, true, true, mlx2::decode, mlx2::encode},
+    {DType::kHfU8, kTensor, 0, 1, 1, false, false, true, false, hf_u8::decode, hf_u8::encode},
 }};
 
 }  // namespace

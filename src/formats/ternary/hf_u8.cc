@@ -18,7 +18,7 @@ Status check_shape(uint64_t rows, uint64_t cols, uint64_t found_bytes) {
 }  // namespace
 
 Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, uint64_t row_begin,
-              uint64_t row_count, I2sOrder, int8_t* trits, float*) {
+              uint64_t row_count, LayoutChoice, int8_t* trits, float*) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   check_row_range(rows, row_begin, row_count);
   if (bytes.empty()) return {};  // a header may claim 2^60 rows of nothing
@@ -34,7 +34,7 @@ Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, ui
   return {};
 }
 
-Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, I2sOrder,
+Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, LayoutChoice,
               std::span<std::byte> bytes) {
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   TERN_TRY(check_trits(DType::kHfU8, trits, rows, cols, {}));

@@ -25,6 +25,14 @@ namespace i2_s {
 TernaryDecode decode;
 TernaryEncode encode;
 }  // namespace i2_s
+namespace tl1 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace tl1
+namespace tl2 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace tl2
 namespace tq1_0 {
 TernaryDecode decode;
 TernaryEncode encode;
@@ -41,6 +49,10 @@ namespace iq2_bn {
 TernaryDecode decode;
 TernaryEncode encode;
 }  // namespace iq2_bn
+namespace iq2_bn_r4 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace iq2_bn_r4
 namespace q1_0 {
 TernaryDecode decode;
 TernaryEncode encode;
@@ -53,6 +65,18 @@ namespace q2_0_g128 {
 TernaryDecode decode;
 TernaryEncode encode;
 }  // namespace q2_0_g128
+namespace ptq1_0 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace ptq1_0
+namespace mlx1 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace mlx1
+namespace mlx2 {
+TernaryDecode decode;
+TernaryEncode encode;
+}  // namespace mlx2
 namespace hf_u8 {
 TernaryDecode decode;
 TernaryEncode encode;

@@ -1,48 +1,53 @@
 // SPDX-License-Identifier: MIT
-// TQ1_0: 256 weights in 54 bytes: qs[48] of five trits, qh[4] of four, then the f16 scale. The first trit of
-// a byte is the most significant digit (base3.h); qh is written as if a fifth digit 0 followed. Three runs,
-// digit n of byte m:
+// TQ1_0 and the Prism fork's PTQ1_0, half its size: bytes of five trits, a few of four, then the f16 scale.
+// The first trit of a byte is the most significant digit (base3.h); a byte of four is written as if a fifth
+// digit 0 followed. Three runs, digit n of byte m of a run:
 //
-//   qs[m],      m < 32   weight       32 n + m,  n < 5
-//   qs[32 + m], m < 16   weight 160 + 16 n + m,  n < 5
-//   qh[m],      m < 4    weight 240 +  4 n + m,  n < 4
+//   TQ1_0, 256 weights in 54 bytes           PTQ1_0, 128 weights in 28 bytes
+//   qs[m],      m < 32   32 n + m            qs[m],      m < 16   16 n + m        n < 5
+//   qs[32 + m], m < 16   160 + 16 n + m      qs[16 + m], m < 8    80 + 8 n + m    n < 5
+//   qh[m],      m < 4    240 + 4 n + m       qh[m],      m < 2    120 + 2 n + m   n < 4
 //
 // Source: FORMATS.md A.3.
 #include "formats/ternary/base3.h"
 #include "formats/ternary/block_codec.h"
 
-namespace tern::tq1_0 {
+namespace tern {
 namespace {
 
 struct Run {
   uint32_t byte, bytes, first_weight, digits;
 };
-constexpr Run kRuns[3] = {{0, 32, 0, 5}, {32, 16, 160, 5}, {48, 4, 240, 4}};
-constexpr uint32_t kFiveTritBytes = 48, kCodeBytes = 52;
 
-template <Run kRun>
-void decode_run(const uint8_t* block, int8_t* trits) {
-  for (uint32_t n = 0; n < kRun.digits; ++n) {
-    for (uint32_t m = 0; m < kRun.bytes; ++m) {
-      // Times 3^n mod 256 drops the n leading digits; the next one is the integer part of 3/256 of what is
-      // left.
-      const uint8_t rest = static_cast<uint8_t>(block[kRun.byte + m] * kPowersOf3[n]);
-      trits[kRun.first_weight + n * kRun.bytes + m] = static_cast<int8_t>((rest * 3 >> 8) - 1);
+/// kUnit is the length of the last run: 4 or 2 bytes.
+template <DType kType, uint32_t kUnit>
+struct Tq1Layout {
+  static constexpr DType kDType = kType;
+  static constexpr TritRange kTrits = {};
+  static constexpr uint32_t kBlockCols = 64 * kUnit, kRowHeaderBytes = 0;
+  static constexpr uint32_t kFiveTritBytes = 12 * kUnit, kCodeBytes = 13 * kUnit;
+  static constexpr uint32_t kScaleOffset = kCodeBytes, kBlockBytes = kCodeBytes + 2;
+  using Scale = uint16_t;
+  static constexpr Run kRuns[3] = {
+      {0, 8 * kUnit, 0, 5}, {8 * kUnit, 4 * kUnit, 40 * kUnit, 5}, {12 * kUnit, kUnit, 60 * kUnit, 4}};
+
+  template <Run kRun>
+  static void decode_run(const uint8_t* block, int8_t* trits) {
+    for (uint32_t n = 0; n < kRun.digits; ++n) {
+      for (uint32_t m = 0; m < kRun.bytes; ++m) {
+        // Times 3^n mod 256 drops the n leading digits; the next one is the integer part of 3/256 of what is
+        // left.
+        const uint8_t rest = static_cast<uint8_t>(block[kRun.byte + m] * kPowersOf3[n]);
+        trits[kRun.first_weight + n * kRun.bytes + m] = static_cast<int8_t>((rest * 3 >> 8) - 1);
+      }
     }
   }
-}
 
-/// Whether a byte of qs or qh is one that encode_block produces.
-bool is_defined(const uint8_t* block, uint32_t at) {
-  const uint8_t v = kBase3Value[block[at]];
-  return v != kNoBase3Value && (at < kFiveTritBytes || v % 3 == 0);
-}
-
-struct Layout {
-  static constexpr DType kDType = DType::kTQ1_0;
-  static constexpr TritRange kTrits = {};
-  static constexpr uint32_t kBlockCols = 256, kBlockBytes = 54, kRowHeaderBytes = 0, kScaleOffset = 52;
-  using Scale = uint16_t;
+  /// Whether a byte of qs or qh is one that encode_block produces.
+  static bool is_defined(const uint8_t* block, uint32_t at) {
+    const uint8_t v = kBase3Value[block[at]];
+    return v != kNoBase3Value && (at < kFiveTritBytes || v % 3 == 0);
+  }
 
   static bool decode_block(const uint8_t* block, int8_t* trits) {
     decode_run<kRuns[0]>(block, trits);
@@ -70,8 +75,17 @@ struct Layout {
   }
 };
 
+using Tq1 = Tq1Layout<DType::kTQ1_0, 4>;
+using Ptq1 = Tq1Layout<DType::kPTQ1_0, 2>;
+
 }  // namespace
 
-TERN_BLOCK_CODEC(Layout)
+namespace tq1_0 {
+TERN_BLOCK_CODEC(Tq1)
+}  // namespace tq1_0
 
-}  // namespace tern::tq1_0
+namespace ptq1_0 {
+TERN_BLOCK_CODEC(Ptq1)
+}  // namespace ptq1_0
+
+}  // namespace tern
