@@ -27,6 +27,13 @@ class Weights {
   static Result<std::shared_ptr<const Weights>> open(const std::string& path,
                                                      const WeightsOptions& options = {});
 
+  /// The same mapped file under another parse, for instance a single layer of it. Tensors may also lie
+  /// outside the file, where the caller keeps them alive and they are not ternary (release()). `gguf` is
+  /// indexed.
+  static std::shared_ptr<const Weights> part(const Weights& whole, GgufFile gguf) {
+    return std::shared_ptr<const Weights>(new Weights(whole.file_, std::move(gguf), whole.tl_config_));
+  }
+
   const GgufFile& gguf() const { return gguf_; }
   const std::string& path() const { return file_->path(); }
   uint64_t file_bytes() const { return file_->bytes().size(); }
