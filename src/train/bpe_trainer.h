@@ -7,24 +7,21 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "core/result.h"
-#include "text/tokenizer_spec.h"
 
 namespace tern::train {
 
-/// A trained vocabulary: ids 0 .. special-1 are the special tokens, the next 256 the bytes 0 to 255, then one
-/// token for each merge.
+/// A trained vocabulary: ids 0 .. special-1 are the special tokens, the next 256 the bytes 0 to 255, then
+/// what the merges make.
 struct BpeVocabulary {
-  std::vector<std::string> special;  // texts, id = index
+  std::vector<std::string> tokens;  // [vocab] bytes; no two are equal, special ones aside
+  int32_t special = 0;              // how many of them are special
   std::vector<std::pair<int32_t, int32_t>>
-      merges;       // ids of the parts; merge i makes id special.size() + 256 + i
+      merges;       // ids of the parts, best first; two may make the same token
   std::string pre;  // name of the pre-tokenizer, as in GGUF
-
-  int32_t size() const { return static_cast<int32_t>(special.size() + 256 + merges.size()); }
 };
 
 class BpeTrainer {
@@ -34,9 +31,9 @@ class BpeTrainer {
   BpeTrainer(BpeTrainer&&) noexcept;
   ~BpeTrainer();
 
-  /// Counts the pre-tokens of a text (any bytes). Texts do not merge across calls. A pre-token longer than
+  /// Counts the pre-tokens of a text (any bytes), each `times` (at least 1). A pre-token longer than
   /// 256 bytes is not counted: it would teach a token nobody else has.
-  void add(std::string_view text);
+  void add(std::string_view text, int64_t times = 1);
 
   /// Merges the most frequent pair until the vocabulary has `vocab_size` tokens or no pair stands twice.
   /// Ties: the pair whose first part has the lower id, then the second. A pair is merged greedily from the
@@ -51,11 +48,9 @@ class BpeTrainer {
   std::unique_ptr<Impl> impl_;
 };
 
-/// tokenizer.json of Hugging Face's tokenizers for a vocabulary (UTF-8, ends with a line break).
+/// tokenizer.json of Hugging Face's tokenizers library for a vocabulary; ends with a line break. Special
+/// tokens must be UTF-8.
 std::string tokenizer_json(const BpeVocabulary& vocabulary);
-
-/// The same as the engine sees it; bytes of tokens, types, merges: what a GGUF file carries too.
-TokenizerSpec tokenizer_spec(const BpeVocabulary& vocabulary);
 
 /// The text of a token of bytes in the alphabet of tokenizer.json and GGUF (each byte one printable
 /// character).
