@@ -12,6 +12,7 @@ source "$TERN_ROOT/scripts/lib.sh"
 packages=(
   libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev libsimdjson-dev libsimdjson14
   libpcre2-dev libpcre2-8-0 libutf8proc-dev libutf8proc2
+  libcurl4-openssl-dev libcurl4 libssl-dev libssl3
   libgtest-dev libgmock-dev googletest
 )
 

@@ -20,6 +20,8 @@ build  libcli11-dev               command line of the programs
 build  libpcre2-dev               patterns of pre-tokenizers
 build  libutf8proc-dev            Unicode tables
 build  libedit-dev                line editing of the chat
+build  libcurl4-openssl-dev       downloads of models
+build  libssl-dev                 SHA-256 of what is downloaded
 test   libgtest-dev               unit tests
 test   libgmock-dev               matchers of the unit tests
 test   python3                    scripts/run_tests.py, the check scripts
