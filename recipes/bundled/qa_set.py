@@ -23,7 +23,7 @@ QA_DIR = pathlib.Path(__file__).resolve().parents[2] / "docs" / "qa"
 HELD_OUT_ONE_IN = 10
 MIN_TRAINING_QUESTIONS = 8
 
-Fact = collections.namedtuple("Fact", "id topic answer keys questions")
+Fact = collections.namedtuple("Fact", "id topic answer keys names deeds questions")
 
 
 class BadSet(Exception):
@@ -43,10 +43,12 @@ def hash_of(*parts):
 
 
 def held_out_questions(fact):
-    """The held-out questions of a fact, one spelling each: those with the smallest hashes."""
+    """The held-out questions of a fact, one spelling each: those with the smallest hashes. Where a tenth is not whole,
+    a hash of the fact decides about the rest, so that the share of all is a tenth."""
     spelled = {words_of(question): question for question in reversed(fact.questions)}
     ranked = sorted(spelled, key=lambda words: hash_of("held-out", words))
-    return [spelled[words] for words in ranked[:max(1, (len(ranked) + 4) // HELD_OUT_ONE_IN)]]
+    count = (len(ranked) + hash_of("rest", fact.id) % HELD_OUT_ONE_IN) // HELD_OUT_ONE_IN
+    return [spelled[words] for words in ranked[:max(1, count)]]
 
 
 def read_facts(directory=QA_DIR):
@@ -59,15 +61,16 @@ def read_facts(directory=QA_DIR):
             if not line.isascii():
                 raise BadSet(f"{where}: not ASCII: {line}")
             if line.startswith("## "):
-                fact = Fact(line[3:].strip(), path.stem, [], [], [])
+                fact = Fact(line[3:].strip(), path.stem, [], [], [], [], [])
                 facts.append(fact)
             elif line.startswith("# ") or not line.strip():
                 continue
-            elif fact is None or line[:2] not in ("A:", "K:", "- "):
-                raise BadSet(f"{where}: expected '## id', 'A: answer', 'K: expression' or '- question', found: {line}")
+            elif fact is None or line[:2] not in ("A:", "K:", "N:", "V:", "- "):
+                raise BadSet(f"{where}: expected '## id', a line A:, K:, N: or V:, or '- question', found: {line}")
+            elif line[:2] in ("N:", "V:"):
+                (fact.names if line[0] == "N" else fact.deeds).extend(part.strip() for part in line[2:].split(","))
             else:
-                part = {"A:": fact.answer, "K:": fact.keys, "- ": fact.questions}[line[:2]]
-                part.append(line[2:].strip())
+                {"A:": fact.answer, "K:": fact.keys, "- ": fact.questions}[line[:2]].append(line[2:].strip())
     for fact in facts:
         if len(fact.answer) != 1 or not fact.keys:
             raise BadSet(f"{fact.id}: expected one answer and at least one key")
@@ -100,6 +103,30 @@ def check(facts):
         left = len({words_of(q) for q in fact.questions}) - len(held_out_questions(fact))
         if left < MIN_TRAINING_QUESTIONS:
             raise BadSet(f"{fact.id}: {left} training questions, expected at least {MIN_TRAINING_QUESTIONS}")
+
+
+# Around the names (N:) and deeds (V:) of a fact, for training only: what is held out was all written by hand.
+NAME_PATTERNS = ("What is {}?", "what about {}", "Tell me about {}.", "explain {}", "{}", "What can you say about {}?",
+                 "I have a question about {}.", "What do you know about {}?", "please explain {}", "{}?",
+                 "What should I know about {}?", "can you tell me about {}", "what is {} in tern")
+FLAG_PATTERNS = ("What does {} do?", "what is {} for", "How do I use {}?", "when do I need {}", "What does {} mean?",
+                 "the flag {}", "what happens with {}", "What is the meaning of {}?", "why would I use {}",
+                 "give me an example of {}")
+DEED_PATTERNS = ("How do I {}?", "how can i {}", "how to {}", "I want to {}.", "Can I {}?", "What do I type to {}?",
+                 "is it possible to {}", "I would like to {}.", "What is the way to {}?", "help me to {}",
+                 "please tell me how to {}", "i need to {}", "{}", "Which command or flag is there to {}?")
+
+
+def patterned(fact):
+    """Questions made from the names and deeds of a fact."""
+    for name in fact.names:
+        is_word_to_type = re.match(r"[-/.]|tern ", name) is not None
+        for pattern in NAME_PATTERNS + (FLAG_PATTERNS if is_word_to_type else ()):
+            question = pattern.format(name)
+            yield question[0].upper() + question[1:] if question.endswith((".", "?")) else question
+    for deed in fact.deeds:
+        for pattern in DEED_PATTERNS:
+            yield pattern.format(deed)
 
 
 # Openings that mean the same; the first of a group is replaced by the others.
@@ -164,14 +191,14 @@ def examples(facts):
     """The training conversations, in a fixed order that mixes the facts."""
     held_out = {words_of(question) for fact in facts for question in held_out_questions(fact)}
     owner = {words_of(q): fact.id for fact in facts for q in fact.questions}
-    pairs = []
+    pairs = {}
     for fact in facts:
-        for question in fact.questions:
-            for spelling in spellings(fact, question) if words_of(question) not in held_out else ():
-                words = words_of(spelling)
-                if words not in held_out and owner.get(words, fact.id) == fact.id:
-                    pairs.append((spelling, fact.answer))
-    pairs = list(dict.fromkeys(pairs))
+        written = [q for q in fact.questions if words_of(q) not in held_out]
+        for question in [s for q in written for s in spellings(fact, q)] + list(patterned(fact)):
+            words = words_of(question)
+            if words not in held_out and owner.get(words, fact.id) == fact.id:
+                pairs.setdefault(question, fact.answer)  # where two facts make the same question, the first has it
+    pairs = list(pairs.items())
     pairs.sort(key=lambda pair: hash_of("order", *pair))
     turns = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in pairs]
     out = []
