@@ -338,9 +338,10 @@ Status place_tensors(std::span<const std::byte> data, const GgufReadOptions& opt
     if (overriding_type(tensor.type_id, options) == nullptr)
       resolve_q2_0(tensor, span, file.alignment, is_last);
     if (tensor.offset > data.size() || tensor.byte_size > data.size() - tensor.offset) {
-      return make_error(ErrorCode::kCorrupt,
-                        "tensor '{}': {} bytes at offset {} of the data, which has only {} (truncated file?)",
-                        printable(tensor.name), tensor.byte_size, tensor.offset, data.size());
+      return make_error(
+          ErrorCode::kCorrupt,
+          "tensor '{}': {} bytes at offset {} of the data, which has only {} (truncated file?){}",
+          printable(tensor.name), tensor.byte_size, tensor.offset, data.size(), other_meaning(tensor));
     }
     if (!fits_span(tensor.byte_size, span, file.alignment, is_last)) {
       return make_error(

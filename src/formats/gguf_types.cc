@@ -183,10 +183,12 @@ Error too_large(DType dtype, uint64_t rows, uint64_t cols) {
                     dtype_name(dtype), rows, cols);
 }
 
-Status check_divides(DType dtype, const char* what, uint64_t size, uint64_t multiple) {
+/// `size` is of the elements, rows or columns of a [rows, cols] tensor.
+Status check_divides(DType dtype, const char* what, uint64_t size, uint64_t multiple, uint64_t rows,
+                     uint64_t cols) {
   if (size % multiple == 0) return {};
-  return make_error(ErrorCode::kCorrupt, "a {} tensor needs a multiple of {} {}, found {}", dtype_name(dtype),
-                    multiple, what, size);
+  return make_error(ErrorCode::kCorrupt, "{} needs a multiple of {} {}, found {} x {}", dtype_name(dtype),
+                    multiple, what, rows, cols);
 }
 
 /// Sizes of the types that mix rows or have a trailer of 32 bytes with the scale.
@@ -198,7 +200,7 @@ Result<uint64_t> whole_tensor_size(DType dtype, uint64_t rows, uint64_t cols) {
   switch (dtype) {
     case DType::kI2_S:
     case DType::kTL1:
-      TERN_TRY(check_divides(dtype, "elements", elements, 4));
+      TERN_TRY(check_divides(dtype, "elements", elements, 4, rows, cols));
       return elements / 4 + kTrailerBytes;
     case DType::kTL2: {
       // Upstream's own formula, which takes the columns that are stored in pairs to be 256 whatever they are.
@@ -211,13 +213,13 @@ Result<uint64_t> whole_tensor_size(DType dtype, uint64_t rows, uint64_t cols) {
       return gguf_padded(codes, 32) + kTrailerBytes;
     }
     case DType::kIQ2_BN_R4:
-      TERN_TRY(check_divides(dtype, "rows", rows, 4));
-      TERN_TRY(check_divides(dtype, "columns", cols, 64));
+      TERN_TRY(check_divides(dtype, "rows", rows, 4, rows, cols));
+      TERN_TRY(check_divides(dtype, "columns", cols, 64, rows, cols));
       if (__builtin_mul_overflow(rows / 4, 16 + cols, &elements) || elements > kMaxTensorBytes)
         return too_large(dtype, rows, cols);
       return elements;
     default:  // kHfU8: four rows per row of bytes
-      TERN_TRY(check_divides(dtype, "rows", rows, 4));
+      TERN_TRY(check_divides(dtype, "rows", rows, 4, rows, cols));
       return elements / 4;
   }
 }

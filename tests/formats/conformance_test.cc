@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/gguf.h"
 #include "formats/ternary/codec.h"
 #include "tests/sha256.h"
 
@@ -37,8 +38,8 @@ std::string hex(std::span<const std::byte> bytes) {
 
 struct Vector {
   DType dtype;
-  I2sOrder order;
-  size_t bytes;
+  LayoutChoice choice;
+  size_t bytes;       // that the published hash is of
   const char* first;  // 16 bytes
   const char* hash;   // 16 hex digits
 };
@@ -58,6 +59,14 @@ const Vector kVectors[] = {
     {DType::kQ2_0_G128, {}, 8704, "00 3c 46 09 90 a0 00 26 80 a9 a6 05 0a 89 82 49", "203fe4b42dcd03b1"},
     {DType::kIQ2_BN, {}, 8448, "00 00 80 3f a2 11 20 a1 59 96 08 40 20 60 81 4a", "271cd9590c9e75b5"},
     {DType::kIQ1_BN, {}, 6784, "00 3c 78 03 b3 ab 08 f4 a7 e5 43 91 61 81 1c e5", "69014f0f2f490388"},
+    {DType::kPTQ1_0, {}, 7168, "c6 5f 13 71 9d d8 3a 05 16 17 5d e7 2b 51 e8 f7", "8ce534ca4c2dc570"},
+    {DType::kTL1, TlTile{64, 64, 32}, 8192, "71 31 75 15 71 04 68 46 00 52 05 64 08 17 82 21",
+     "6aa8e041f79f5846"},
+    {DType::kTL1, TlTile{64, 128, 64}, 8192, "71 31 75 15 71 04 68 46 00 52 05 64 08 17 82 21",
+     "1ed974169bc532dd"},
+    {DType::kTL2, TlTile{32, 96, 32}, 7509, "81 41 96 97 82 c3 78 19 9c bb 6a 62 22 99 87 9c",
+     "9baf8ef48d97e641"},
+    {DType::kMlx2, {}, 8192, "46 09 90 a0 00 26 80 a9 a6 05 0a 89 82 49 64 15", "ff6a2c86835126c6"},
 };
 
 class Conformance : public testing::TestWithParam<Vector> {};
@@ -90,25 +99,51 @@ TEST_P(Conformance, EncodesToThePublishedBytesAndBack) {
   }
   const std::vector<float> scales(kRows * codec->scales_per_row(kCols), 1.0f);
 
-  std::vector<std::byte> bytes(vector.bytes, std::byte{0xee});
-  const Status encoded = codec->encode(trits.data(), scales.data(), kRows, kCols, vector.order, bytes);
+  const size_t size = tensor_byte_size(vector.dtype, kRows, kCols).value();
+  std::vector<std::byte> bytes(size, std::byte{0xee});
+  const Status encoded = codec->encode(trits.data(), scales.data(), kRows, kCols, vector.choice, bytes);
   ASSERT_TRUE(encoded.ok()) << encoded.error().message;
   EXPECT_EQ(hex(std::span(bytes).first(16)), vector.first);
-  EXPECT_EQ(test::sha256_hex(bytes).substr(0, 16), vector.hash);
+  EXPECT_EQ(test::sha256_hex(std::span(bytes).first(vector.bytes)).substr(0, 16), vector.hash);
 
   std::vector<int8_t> decoded(trits.size(), 99);
   std::vector<float> decoded_scales(scales.size(), 1.0f);  // hf_u8 leaves them alone
   if (codec->has_scale) decoded_scales.assign(scales.size(), 0.0f);
   const Status status =
-      codec->decode(bytes, kRows, kCols, 0, kRows, vector.order, decoded.data(), decoded_scales.data());
+      codec->decode(bytes, kRows, kCols, 0, kRows, vector.choice, decoded.data(), decoded_scales.data());
   ASSERT_TRUE(status.ok()) << status.error().message;
   EXPECT_EQ(decoded, trits);
   EXPECT_EQ(decoded_scales, scales);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, Conformance, testing::ValuesIn(kVectors), [](const auto& info) {
-  return fmt::format("{}_{}", dtype_name(info.param.dtype), static_cast<int>(info.param.order));
+  return fmt::format("{}_{}_{}", dtype_name(info.param.dtype), static_cast<int>(info.param.choice.i2s_order),
+                     info.param.choice.tl_tile.block_rows);
 });
+
+// Four rows interleaved are the rows of IQ2_BN: no vector is published.
+TEST(ConformanceAcrossContainers, Iq2BnR4EqualsIq2Bn) {
+  const std::vector<int8_t> trits = stream();
+  const std::vector<float> scales(kRows, 1.0f);
+  for (const DType dtype : {DType::kIQ2_BN, DType::kIQ2_BN_R4}) {
+    std::vector<std::byte> bytes(8448);
+    ASSERT_TRUE(find_codec(dtype)->encode(trits.data(), scales.data(), kRows, kCols, {}, bytes).ok());
+    const auto byte = [&](uint64_t at) { return static_cast<unsigned>(bytes[at]); };
+    // The 32 bytes of columns 0 to 63 of rows 0 and 1, from the sentence of FORMATS.md A.3.
+    for (uint64_t row = 0; row < 2 && dtype == DType::kIQ2_BN_R4; ++row) {
+      for (uint64_t col = 0; col < 64; ++col) {
+        const unsigned code = byte(16 + 4 * row + col % 4 + 16 * (col / 16)) >> 2 * (col / 4 % 4) & 3;
+        EXPECT_EQ(static_cast<int>(code) - 1, trits[row * kCols + col]);
+      }
+    }
+    std::vector<int8_t> decoded(trits.size());
+    std::vector<float> found(kRows);
+    ASSERT_TRUE(
+        find_codec(dtype)->decode(bytes, kRows, kCols, 0, kRows, {}, decoded.data(), found.data()).ok());
+    EXPECT_EQ(decoded, trits);
+    EXPECT_EQ(found, scales);
+  }
+}
 
 // The same weights through two containers whose fields lie a quarter of the matrix apart and a quarter of a
 // block apart.

@@ -130,7 +130,9 @@ constexpr Span kSpans[] = {
     {34, DType::kTQ1_0, 2, 256, 108},    {35, DType::kTQ2_0, 2, 256, 132},
     {36, DType::kI2_S, 2, 256, 160},     {41, DType::kQ1_0, 2, 256, 72},
     {42, DType::kQ2_0_G64, 2, 256, 144}, {134, DType::kIQ1_BN, 2, 256, 108},
-    {135, DType::kIQ2_BN, 2, 256, 136},  {42, DType::kQ2_0_G128, 16, 256, 1088},
+    {135, DType::kIQ2_BN, 2, 256, 136},  {142, DType::kQ2_0_G128, 2, 256, 136},
+    {143, DType::kPTQ1_0, 2, 256, 112},  {335, DType::kIQ2_BN_R4, 4, 256, 272},
+    {38, DType::kTL1, 32, 256, 2080},    {39, DType::kTL2, 32, 512, 3808},
 };
 
 TEST(GgufReader, EveryTensorTypeHasItsSpan) {
