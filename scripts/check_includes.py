@@ -23,8 +23,9 @@ ALLOWED = {
     "convert": ["core", "formats", "text", "model", "kernels", "runtime"],
     "hub": ["core"],
     "train": ["core", "formats", "text", "model", "engine", "convert"],
+    "bench": ["core", "kernels", "model", "runtime", "engine"],
     "server": ["core", "text", "engine"],
-    "cli": ["core", "formats", "text", "kernels", "model", "runtime", "engine", "convert", "hub", "train", "server"],
+    "cli": ["core", "formats", "text", "kernels", "model", "runtime", "engine", "convert", "hub", "train", "bench", "server"],
 }
 # Folders that may include the public headers, include/tern/.
 PUBLIC = {"engine", "server", "cli"}

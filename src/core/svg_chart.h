@@ -20,7 +20,7 @@ struct Chart {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;  // then values <= 0 are left out
   bool from_zero = false;             // linear y axis starts at 0
-  std::vector<ChartSeries> series;
+  std::vector<ChartSeries> series = {};
 };
 
 /// The chart as a complete SVG document of 800 x 480. Values that are not finite are left out; a chart

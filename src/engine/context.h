@@ -26,6 +26,7 @@ class Context {
   static Result<std::unique_ptr<Context>> create(const ContextOptions& options);
 
   Backend& backend() { return *backend_; }
+  ThreadPool& pool() { return *pool_; }
   const KernelTable& kernels() const { return kernels_; }
   const Topology& topology() const { return topology_; }
   uint64_t cpu_features() const { return cpu_features_; }
