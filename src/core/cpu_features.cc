@@ -57,8 +57,9 @@ uint64_t detect_cpu_features() {
 #elif defined(__aarch64__)
 
 uint64_t detect_cpu_features() {
-  constexpr unsigned long kHwcapAsimdDp = 1ul << 20, kHwcap2I8mm = 1ul << 13;
+  constexpr unsigned long kHwcapAsimd = 1ul << 1, kHwcapAsimdDp = 1ul << 20, kHwcap2I8mm = 1ul << 13;
   uint64_t mask = 0;
+  if (getauxval(AT_HWCAP) & kHwcapAsimd) mask |= kCpuNeon;
   if (getauxval(AT_HWCAP) & kHwcapAsimdDp) mask |= kCpuDotprod;
   if (getauxval(AT_HWCAP2) & kHwcap2I8mm) mask |= kCpuI8mm;
   return mask;
@@ -71,15 +72,16 @@ uint64_t detect_cpu_features() { return 0; }
 #endif
 
 std::string describe_cpu_features(uint64_t features) {
-  constexpr std::array<std::pair<CpuFeature, const char*>, 9> kNames = {{{kCpuAvx2, "avx2"},
-                                                                         {kCpuAvxVnni, "avx_vnni"},
-                                                                         {kCpuAvx512, "avx512"},
-                                                                         {kCpuAvx512Vnni, "avx512_vnni"},
-                                                                         {kCpuAvx512Vbmi, "avx512_vbmi"},
-                                                                         {kCpuGfni, "gfni"},
-                                                                         {kCpuAmxInt8, "amx_int8"},
-                                                                         {kCpuDotprod, "dotprod"},
-                                                                         {kCpuI8mm, "i8mm"}}};
+  constexpr std::array<std::pair<CpuFeature, const char*>, 10> kNames = {{{kCpuAvx2, "avx2"},
+                                                                          {kCpuAvxVnni, "avx_vnni"},
+                                                                          {kCpuAvx512, "avx512"},
+                                                                          {kCpuAvx512Vnni, "avx512_vnni"},
+                                                                          {kCpuAvx512Vbmi, "avx512_vbmi"},
+                                                                          {kCpuGfni, "gfni"},
+                                                                          {kCpuAmxInt8, "amx_int8"},
+                                                                          {kCpuDotprod, "dotprod"},
+                                                                          {kCpuI8mm, "i8mm"},
+                                                                          {kCpuNeon, "neon"}}};
   std::string text;
   for (const auto& [bit, name] : kNames) {
     if ((features & bit) == 0) continue;

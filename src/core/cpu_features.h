@@ -18,6 +18,7 @@ enum CpuFeature : uint64_t {
   kCpuAmxInt8 = 1u << 6,     // tile dot products (permission is asked when a table that needs it is chosen)
   kCpuDotprod = 1u << 7,     // ARM sdot/udot
   kCpuI8mm = 1u << 8,        // ARM smmla/usmmla
+  kCpuNeon = 1u << 9,        // ARM Advanced SIMD: every ARMv8-A that runs Linux
 };
 
 /// The mask of this machine. Reads CPUID and XCR0 (x86) or the auxiliary vector (ARM) at every call; pure.

@@ -134,7 +134,9 @@ class TableTest : public ::testing::TestWithParam<const KernelTable*> {
 };
 
 inline std::string table_name(const ::testing::TestParamInfo<const KernelTable*>& info) {
-  return info.param->name;
+  std::string name = info.param->name;
+  std::replace(name.begin(), name.end(), '-', '_');  // gtest allows letters, digits and underscores
+  return name;
 }
 
 /// All tables, and all but the scalar one (which is what the others are compared with).
