@@ -3,6 +3,8 @@
 // models.
 #include "formats/weights.h"
 
+#include <functional>
+
 #include "core/printable.h"
 
 namespace tern {
@@ -27,6 +29,14 @@ Result<const GgufTensorInfo*> Weights::find(std::string_view name, std::vector<u
   if (tensor == nullptr || tensor->shape == shape) return tensor;
   return make_error(ErrorCode::kCorrupt, "tensor '{}': expected shape [{}], found [{}]", printable(name),
                     fmt::join(shape, ", "), fmt::join(tensor->shape, ", "));
+}
+
+void Weights::release(const GgufTensorInfo& tensor) const {
+  const auto file = file_->bytes();
+  const std::less<const std::byte*> before;  // pointers into different objects: < alone is not an order
+  if (before(tensor.data.data(), file.data()) || !before(tensor.data.data(), file.data() + file.size()))
+    return;
+  file_->release(tensor.data);
 }
 
 Result<TernaryView> Weights::ternary(const GgufTensorInfo& tensor, I2sOrder i2s_order) const {

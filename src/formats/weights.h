@@ -28,8 +28,7 @@ class Weights {
                                                      const WeightsOptions& options = {});
 
   /// The same mapped file under another parse, for instance a single layer of it. Tensors may also lie
-  /// outside the file, where the caller keeps them alive and they are not ternary (release()). `gguf` is
-  /// indexed.
+  /// outside the file, where the caller keeps them alive. `gguf` is indexed.
   static std::shared_ptr<const Weights> part(const Weights& whole, GgufFile gguf) {
     return std::shared_ptr<const Weights>(new Weights(whole.file_, std::move(gguf), whole.tl_config_));
   }
@@ -48,8 +47,8 @@ class Weights {
   /// object.
   Result<TernaryView> ternary(const GgufTensorInfo& tensor, I2sOrder i2s_order = I2sOrder::kX86_128) const;
 
-  /// Gives the pages of a tensor that has been packed back to the system.
-  void release(const GgufTensorInfo& tensor) const { file_->release(tensor.data); }
+  /// Gives the pages of a tensor that has been packed back to the system, where it lies in the mapped file.
+  void release(const GgufTensorInfo& tensor) const;
 
  private:
   Weights(std::shared_ptr<const MappedFile> file, GgufFile gguf, std::optional<TlConfig> tl_config)
