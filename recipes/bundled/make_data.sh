@@ -30,6 +30,9 @@ awk 'BEGIN { RS = "<[|]endoftext[|]>" }
        text = substr($0, 1, RLENGTH)
        if (length(text) >= 200) printf "%s\n<|endoftext|>\n", text }' "$PROSE"/tinystories/*.txt > "$OUT/data/stories.txt"
 
+# Stories written for this model.
+for file in "$HERE"/prose/*.txt; do cat "$file"; printf '\n<|endoftext|>\n'; done > "$OUT/data/own.txt"
+
 python3 "$HERE/qa_set.py" "$OUT/data" >&2
 cp "$HERE/config.json" "$OUT/config.json"
 wc -c "$OUT"/data/* >&2
