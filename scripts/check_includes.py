@@ -22,7 +22,7 @@ ALLOWED = {
     "engine": ["core", "formats", "text", "kernels", "model", "runtime"],
     "convert": ["core", "formats", "text", "model", "kernels", "runtime"],
     "hub": ["core"],
-    "train": ["core", "formats", "text", "model", "engine", "convert"],
+    "train": ["core", "formats", "text", "model", "runtime", "engine", "convert"],
     "bench": ["core", "kernels", "model", "runtime", "engine"],
     "server": ["core", "text", "engine"],
     "cli": ["core", "formats", "text", "kernels", "model", "runtime", "engine", "convert", "hub", "train", "bench", "server"],

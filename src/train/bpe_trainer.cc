@@ -6,9 +6,9 @@
 #include <queue>
 #include <unordered_map>
 
-#include "text/byte_alphabet.h"
+#include "core/check.h"
 #include "text/pretokenize.h"
-#include "text/utf8.h"
+#include "train/tokenizer_writer.h"
 
 namespace tern::train {
 namespace {
@@ -155,29 +155,6 @@ class Merger {
   std::vector<Pair> grown_;  // since the last publish()
 };
 
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += {'\\', c};
-    } else if (static_cast<uint8_t>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
-// Both are byte-level; llama-bpe cuts by its own expression first.
-constexpr std::string_view kGpt2Json =
-    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
-constexpr std::string_view kLlamaJson =
-    R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": )"
-    R"("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|)"
-    R"(\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false}, )"
-    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})";
-
 }  // namespace
 
 struct BpeTrainer::Impl {
@@ -245,47 +222,16 @@ Result<BpeVocabulary> BpeTrainer::train(int32_t vocab_size, std::vector<std::str
   return v;
 }
 
-std::string byte_level_text(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes) append_utf8(text, byte_to_alphabet(static_cast<uint8_t>(c)));
-  return text;
-}
-
 std::string tokenizer_json(const BpeVocabulary& v) {
-  const bool llama = v.pre == "llama-bpe";
-  std::string out =
-      "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [";
-  for (int32_t id = 0; id < v.special; ++id) {
-    out += fmt::format("{}\n    {{\"id\": {}, \"content\": ", id == 0 ? "" : ",", id);
-    append_json_string(out, v.tokens[id]);
-    out +=
-        ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": "
-        "true}";
-  }
-  out += fmt::format("\n  ],\n  \"normalizer\": null,\n  \"pre_tokenizer\": {},\n",
-                     llama ? kLlamaJson : kGpt2Json);
-  out += "  \"post_processor\": null,\n  \"decoder\": ";
-  out += kGpt2Json;
-  out += fmt::format(
-      ",\n  \"model\": {{\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
-      "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": "
-      "false,\n"
-      "    \"byte_fallback\": false,\n    \"ignore_merges\": {},\n    \"vocab\": {{",
-      llama);
-  std::vector<std::string> texts;
-  for (size_t id = 0; id < v.tokens.size(); ++id) {
-    texts.push_back(static_cast<int32_t>(id) < v.special ? v.tokens[id] : byte_level_text(v.tokens[id]));
-    out += id == 0 ? "\n      " : ",\n      ";
-    append_json_string(out, texts.back());
-    out += fmt::format(": {}", id);
-  }
-  out += "\n    },\n    \"merges\": [";
-  for (size_t i = 0; i < v.merges.size(); ++i) {
-    out += i == 0 ? "\n      " : ",\n      ";
-    append_json_string(out, fmt::format("{} {}", texts[v.merges[i].first], texts[v.merges[i].second]));
-  }
-  out += "\n    ]\n  }\n}\n";
-  return out;
+  TokenizerSpec spec;
+  spec.tokens = v.tokens;
+  spec.types.assign(v.tokens.size(), TokenType::kNormal);
+  std::fill_n(spec.types.begin(), v.special, TokenType::kControl);
+  spec.merges = v.merges;
+  spec.ignore_merges = v.pre == "llama-bpe";
+  auto json = write_tokenizer_json(spec, v.pre);
+  TERN_CHECK(json.ok(), "train() makes what can be written");
+  return std::move(*json);
 }
 
 }  // namespace tern::train

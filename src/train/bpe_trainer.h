@@ -52,8 +52,4 @@ class BpeTrainer {
 /// tokens must be UTF-8.
 std::string tokenizer_json(const BpeVocabulary& vocabulary);
 
-/// The text of a token of bytes in the alphabet of tokenizer.json and GGUF (each byte one printable
-/// character).
-std::string byte_level_text(std::string_view bytes);
-
 }  // namespace tern::train

@@ -63,6 +63,7 @@ struct Stream {
 
 struct Dataset::Impl {
   std::shared_ptr<const TokenFile> file;
+  std::shared_ptr<const TeacherFile> teacher;  // or null
   int32_t context = 0;
   uint64_t seed = 0, fingerprint = 0;
   std::vector<SourceStats> stats;
@@ -78,6 +79,7 @@ struct Dataset::Impl {
   void use_cycle(int64_t number);
   void start(int32_t rows, Batch& out) const;
   void write_row(size_t source, std::span<const Piece> pieces, int32_t row, Batch& out) const;
+  void write_teacher(int64_t data_row, int32_t row, Batch& out) const;
 };
 
 Status Dataset::Impl::add_source(size_t index, const DataSource& config) {
@@ -156,6 +158,9 @@ void Dataset::Impl::start(int32_t rows, Batch& out) const {
   out.mask.assign(size, 0);
   out.segments.assign(size, -1);
   out.sources.assign(static_cast<size_t>(rows), 0);
+  out.teacher_k = 0;
+  out.teacher_ids.clear();
+  out.teacher_log_probs.clear();
 }
 
 void Dataset::Impl::write_row(size_t source, std::span<const Piece> pieces, int32_t row, Batch& out) const {
@@ -173,6 +178,14 @@ void Dataset::Impl::write_row(size_t source, std::span<const Piece> pieces, int3
     ++segment;
   }
   out.sources[static_cast<size_t>(row)] = static_cast<int32_t>(source);
+}
+
+void Dataset::Impl::write_teacher(int64_t data_row, int32_t row, Batch& out) const {
+  const size_t entries = teacher->header().entries(), begin = static_cast<size_t>(row) * entries;
+  teacher->read(data_row, std::span(out.teacher_ids).subspan(begin, entries),
+                std::span(out.teacher_log_probs).subspan(begin, entries));
+  const auto columns = static_cast<size_t>(context);
+  for (size_t i = row * columns; i < (row + 1) * columns; ++i) out.mask[i] = out.segments[i] >= 0;
 }
 
 Dataset::Dataset(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -197,14 +210,35 @@ void Dataset::batch(int64_t first_row, int32_t rows, Batch& out) {
   TERN_CHECK(first_row >= 0 && rows >= 0, "a row of the endless sequence");
   Impl& d = *impl_;
   d.start(rows, out);
+  if (d.teacher) {
+    out.teacher_k = static_cast<int32_t>(d.teacher->header().k);
+    out.teacher_ids.resize(static_cast<size_t>(rows) * d.teacher->header().entries());
+    out.teacher_log_probs.resize(out.teacher_ids.size());
+  }
   for (int32_t i = 0; i < rows; ++i) {
-    const int64_t row = first_row + i, number = row / kCycle;
+    const int64_t row = d.teacher ? (first_row + i) % d.teacher->rows() : first_row + i;
+    const int64_t number = row / kCycle;
     d.use_cycle(number);
     const auto in_cycle = static_cast<size_t>(row % kCycle);
     const auto source = static_cast<size_t>(d.cycle[in_cycle]);
     const int64_t in_source = number * d.counts[source] + d.rank[in_cycle];
     d.write_row(source, d.streams[source].row(in_source, static_cast<uint32_t>(d.context)), i, out);
+    if (d.teacher) d.write_teacher(row, i, out);
   }
+}
+
+Status Dataset::attach_teacher(std::shared_ptr<const TeacherFile> teacher) {
+  const TeacherHeader& h = teacher->header();
+  if (h.data_fingerprint != fingerprint() || h.vocab_size != static_cast<uint32_t>(vocab_size()) ||
+      h.context != static_cast<uint32_t>(context())) {
+    return make_error(
+        ErrorCode::kUsage,
+        "the teacher's file was collected from other data, another context, seed or vocabulary");
+  }
+  impl_->teacher = std::move(teacher);
+  impl_->fingerprint =
+      mix64(impl_->fingerprint ^ h.teacher) + static_cast<uint64_t>(impl_->teacher->rows()) * h.k;
+  return {};
 }
 
 int64_t Dataset::heldout_rows(size_t source) const {

@@ -13,6 +13,7 @@
 #include "core/result.h"
 #include "train/config.h"
 #include "train/corpus.h"
+#include "train/teacher_file.h"
 
 namespace tern::train {
 
@@ -28,6 +29,12 @@ struct Batch {
   std::vector<uint8_t> mask;      // 1 where the loss counts: not the end of a document, padding, user turns
   std::vector<int32_t> segments;  // 0, 1, ... along the row; -1: padding
   std::vector<int32_t> sources;   // [rows] which of data.sources the row comes from
+
+  // Distillation: what a teacher gives the next token, its teacher_k likeliest, [rows, context, teacher_k];
+  // teacher_k is 0 and both are empty where no teacher is attached, and in held-out batches.
+  int32_t teacher_k = 0;
+  std::vector<int32_t> teacher_ids;
+  std::vector<float> teacher_log_probs;  // -infinity at padding
 };
 
 /// How much of a source there is.
@@ -55,6 +62,11 @@ class Dataset {
   /// Training rows first_row .. first_row + rows - 1 of the endless sequence; first_row >= 0. Any order of
   /// calls gives the same rows, ascending calls are fast. `out`'s vectors are reused. Threads: one at a time.
   void batch(int64_t first_row, int32_t rows, Batch& out);
+
+  /// From now on training rows are the first teacher->rows() ones, again and again, with the teacher's
+  /// distributions; every position of a segment then counts (mask 1). Changes fingerprint(). Errors: kUsage
+  /// where the file was collected from other rows.
+  Status attach_teacher(std::shared_ptr<const TeacherFile> teacher);
 
   /// Rows that hold all held-out documents of a source, once each, in file order; the last one padded.
   int64_t heldout_rows(size_t source) const;
