@@ -35,7 +35,7 @@ def words_of(question):
     here (flags, slash commands, sums) stay."""
     kept = re.sub(r"[^a-z0-9+*/=<>\"_.\- ]", "", question.lower())
     kept = re.sub(r"\.+(\s|$)", " ", kept)
-    return " ".join(kept.split()) or question.strip()
+    return "".join(kept.split()) or question.strip()
 
 
 def hash_of(*parts):
