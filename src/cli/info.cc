@@ -5,11 +5,14 @@
 #include <map>
 
 #include "cli/commands.h"
+#include "cli/container_facts.h"
+#include "cli/container_flags.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
 #include "core/cpu_features.h"
+#include "core/printable.h"
 #include "kernels/registry.h"
 
 namespace tern::cli {
@@ -18,6 +21,7 @@ namespace {
 
 struct InfoFlags {
   ModelFlags model;
+  ContainerFlags container;
   bool json = false;
 };
 
@@ -71,54 +75,84 @@ Json config_json(const Config& c) {
                {"rope_pairs", c.rope_adjacent_pairs ? "adjacent" : "split halves"},
                {"gate", c.gate == GateKind::kRelu2 ? "relu2" : "silu"},
                {"sub_norms", c.has_sub_norms},
-               {"activations", c.activation_bits == ActivationBits::kInt8 ? "int8" : "unstated"}};
+               {"activations", activation_name(c.activation_bits)}};
   if (c.linear_norm_eps) json["linear_norm_eps"] = shortest(*c.linear_norm_eps);
   return json;
 }
 
-/// What a file says of itself, text side included: a tokenizer that cannot be used is a doubt here, not an
-/// error.
+/// What a file says of itself, text side included: what cannot be used is a doubt here, not an error.
 struct ModelFacts {
-  Config config;
-  std::string tokenizer, chat_template;
+  std::string path;
+  uint64_t file_bytes = 0, num_tensors = 0;
+  ContainerFacts container;
+  std::optional<Config> config;  // nullopt: the file is no model that tern can run, and a doubt says why
+  std::string tokenizer = "none", chat_template = "none";
   std::vector<std::string> doubts;
 };
 
-Result<ModelFacts> model_facts(const Weights& weights) {
-  auto config = inspect_config(weights);
-  if (!config.ok()) return std::move(config).error().in(weights.path());
-  ModelFacts facts{std::move(config).value(), "none", "none", {}};
-  facts.doubts = facts.config.doubts;
+void add_text_facts(const Weights& weights, ModelFacts& facts) {
   const auto text = load_text_side(weights, {});
   if (!text.ok()) {
     facts.doubts.push_back("no text: " + text.error().message);
-    return facts;
+    return;
   }
   facts.tokenizer = text->tokenizer->description();
   if (text->chat.chat_template) facts.chat_template = text->chat.name;
   facts.doubts.insert(facts.doubts.end(), text->doubts.begin(), text->doubts.end());
+}
+
+ModelFacts gguf_model_facts(const Weights& weights, std::optional<I2sOrder> order) {
+  ModelFacts facts;
+  facts.path = weights.path();
+  facts.file_bytes = weights.file_bytes();
+  facts.num_tensors = weights.gguf().tensors.size();
+  facts.container = gguf_facts(weights, order);
+  auto config = inspect_config(weights);
+  if (config.ok()) {
+    facts.config = std::move(config).value();
+    facts.doubts = facts.config->doubts;
+  } else {
+    facts.doubts.push_back("cannot be run: " + config.error().message);
+  }
+  facts.doubts.insert(facts.doubts.end(), facts.container.doubts.begin(), facts.container.doubts.end());
+  add_text_facts(weights, facts);
   return facts;
 }
 
-Json model_json(const Weights& weights, const ModelFacts& facts) {
-  const Config& config = facts.config;
+Json class_json(const GgufFile& file) {
   Json classes = Json::object();
-  for (const auto& [name, size] : sizes_by_class(weights.gguf())) {
+  for (const auto& [name, size] : sizes_by_class(file)) {
     Json types = Json::object();
     for (const auto& [type, count] : size.types) types[std::string(type)] = count;
     classes[std::string(name)] = {
         {"bytes", size.bytes}, {"weights", size.weights}, {"tensors", size.tensors}, {"types", types}};
   }
-  return {{"path", weights.path()},
-          {"file_bytes", weights.file_bytes()},
-          {"container", fmt::format("GGUF v{}", weights.gguf().version)},
-          {"config", config_json(config)},
-          {"tokenizer", facts.tokenizer},
-          {"chat_template", facts.chat_template},
-          {"tensor_classes", classes},
-          {"kv_type", default_kv_type(config) == KvType::kF16 ? "f16" : "f32"},
-          {"kv_bytes_per_token", KvCache::bytes_per_page(config, default_kv_type(config)) / kPageRows},
-          {"doubts", facts.doubts}};
+  return classes;
+}
+
+/// The activations of the ternary linears: a fact of the model, not of the container, but what a wrong file
+/// hides.
+std::string activation_text(const ModelFacts& facts) {
+  return facts.config ? std::string(activation_name(facts.config->activation_bits)) : "unknown";
+}
+
+Json model_json(const ModelFacts& facts) {
+  Json json = {{"path", facts.path},
+               {"file_bytes", facts.file_bytes},
+               {"tensors", facts.num_tensors},
+               {"container", facts.container.container},
+               {"byte_order", facts.container.byte_order},
+               {"ternary", facts.container.ternary_json()},
+               {"activation", activation_text(facts)},
+               {"tokenizer", facts.tokenizer},
+               {"chat_template", facts.chat_template},
+               {"doubts", facts.doubts}};
+  if (!facts.config) return json;
+  const KvType kv_type = default_kv_type(*facts.config);
+  json["config"] = config_json(*facts.config);
+  json["kv_type"] = kv_type == KvType::kF16 ? "f16" : "f32";
+  json["kv_bytes_per_token"] = KvCache::bytes_per_page(*facts.config, kv_type) / kPageRows;
+  return json;
 }
 
 void print_machine(const Context& context) {
@@ -135,20 +169,33 @@ void print_machine(const Context& context) {
   }
 }
 
-void print_model(const Weights& weights, const ModelFacts& facts) {
-  const Config& config = facts.config;
-  fmt::print("model     {}\n", weights.path());
-  fmt::print("          GGUF v{}, {}, {} tensors\n", weights.gguf().version,
-             human_bytes(static_cast<double>(weights.file_bytes())), weights.gguf().tensors.size());
-  const Json fields = config_json(config);
-  for (const auto& [key, value] : fields.items()) {
-    fmt::print("          {:<18} {}\n", key,
-               value.is_string() ? one_line(value.get<std::string>(), 200) : value.dump());
+void print_field(std::string_view name, std::string_view value) {
+  fmt::print("          {:<18} {}\n", name, one_line(value, 300));
+}
+
+void print_model(const ModelFacts& facts) {
+  fmt::print("model     {}\n", one_line(facts.path, 500));
+  fmt::print("          {}, {}, {}, {} tensors\n", facts.container.container, facts.container.byte_order,
+             human_bytes(static_cast<double>(facts.file_bytes)), facts.num_tensors);
+  for (const TernaryFact& fact : facts.container.ternary) {
+    print_field(fact.type, fmt::format("{} tensors, byte order {}, scales: {}", fact.tensors, fact.byte_order,
+                                       fact.scales));
   }
-  fmt::print("          {:<18} {}\n          {:<18} {}\n", "tokenizer", facts.tokenizer, "chat template",
-             facts.chat_template);
+  if (facts.container.ternary.empty()) print_field("ternary tensors", "none");
+  if (facts.config) {
+    const Json fields = config_json(*facts.config);
+    for (const auto& [key, value] : fields.items())
+      print_field(key, value.is_string() ? value.get<std::string>() : value.dump());
+  } else {
+    print_field("activations", activation_text(facts));
+  }
+  print_field("tokenizer", facts.tokenizer);
+  print_field("chat template", facts.chat_template);
+}
+
+void print_sizes(const GgufFile& file, const Config& config) {
   fmt::print("bytes by class (what decoding one token reads, the embedding aside unless it is the head)\n");
-  for (const auto& [name, size] : sizes_by_class(weights.gguf())) {
+  for (const auto& [name, size] : sizes_by_class(file)) {
     std::string types;
     for (const auto& [type, count] : size.types) types += fmt::format(" {}x{}", count, type);
     fmt::print("          {:<16} {:>10}  {:>14} weights {}\n", name,
@@ -158,8 +205,48 @@ void print_model(const Weights& weights, const ModelFacts& facts) {
   fmt::print("          {:<16} {:>10}  per token of context, {}\n", "KV cache",
              human_bytes(static_cast<double>(KvCache::bytes_per_page(config, kv_type)) / kPageRows),
              kv_type == KvType::kF16 ? "f16" : "f32");
-  if (facts.doubts.empty()) fmt::print("doubts    none\n");
-  for (const auto& doubt : facts.doubts) fmt::print("doubt     {}\n", one_line(doubt, 500));
+}
+
+void print_doubts(const std::vector<std::string>& doubts) {
+  if (doubts.empty()) fmt::print("doubts    none\n");
+  for (const auto& doubt : doubts) fmt::print("doubt     {}\n", one_line(doubt, 500));
+}
+
+/// A safetensors file by itself, or nothing where the file is none.
+Result<std::optional<ModelFacts>> safetensors_model_facts(const std::string& path) {
+  TERN_TRY_ASSIGN(const auto mapped, MappedFile::open(path));
+  if (!looks_like_safetensors(mapped->bytes())) return std::optional<ModelFacts>();
+  const auto file = parse_safetensors(mapped->bytes());
+  if (!file.ok()) return Error(file.error()).in(printable(path, 512));
+  ModelFacts facts;
+  facts.path = path;
+  facts.file_bytes = mapped->bytes().size();
+  facts.num_tensors = file->tensors.size();
+  facts.container = safetensors_facts(*file);
+  facts.doubts = facts.container.doubts;
+  return std::optional<ModelFacts>(std::move(facts));
+}
+
+/// Prints a model, or fills `json`.
+Status report_model(const InfoFlags& flags, Json* json) {
+  TERN_TRY_ASSIGN(const auto safetensors, safetensors_model_facts(flags.model.path));
+  if (safetensors) {
+    *json = model_json(*safetensors);
+    if (!flags.json) print_model(*safetensors);
+    if (!flags.json) print_doubts(safetensors->doubts);
+    return {};
+  }
+  TERN_TRY_ASSIGN(const WeightsOptions options, flags.container.weights_options());
+  TERN_TRY_ASSIGN(const auto order, flags.container.order());
+  TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.model.path, options));
+  const ModelFacts facts = gguf_model_facts(*weights, order);
+  *json = model_json(facts);
+  (*json)["tensor_classes"] = class_json(weights->gguf());
+  if (flags.json) return {};
+  print_model(facts);
+  if (facts.config) print_sizes(weights->gguf(), *facts.config);
+  print_doubts(facts.doubts);
+  return {};
 }
 
 Status run_info(const InfoFlags& flags) {
@@ -170,10 +257,7 @@ Status run_info(const InfoFlags& flags) {
   json["machine"]["kernels"] = describe_kernels(context->kernels(), context->cpu_features());
   if (!flags.json) print_machine(*context);
   if (!flags.model.path.empty()) {
-    TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.model.path));
-    TERN_TRY_ASSIGN(const ModelFacts facts, model_facts(*weights));
-    json["model"] = model_json(*weights, facts);
-    if (!flags.json) print_model(*weights, facts);
+    TERN_TRY(report_model(flags, &json["model"]));
   }
   if (flags.json) print_json(json);
   return {};
@@ -186,6 +270,7 @@ void add_info_command(CLI::App& app, int* exit_code) {
   auto* command =
       app.add_subcommand("info", "the machine and its kernels; a model's configuration, bytes and doubts");
   command->add_option("MODEL,-m,--model", flags->model.path, "model file (GGUF)");
+  flags->container.add_to(*command);
   flags->model.add_machine_to(*command);
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {

@@ -30,8 +30,9 @@ void ModelFlags::add_to(CLI::App& command) {
       .add_option("--kv-type,--cache-type-k", kv_type,
                   "type of the KV cache: f16, f32, or auto: f32 for small models")
       ->capture_default_str();
-  command.add_option("--act", activations, "activations of containers that do not say theirs: int8");
-  command.add_option("--i2s-order", i2s_order, "byte order of I2_S tensors: x86-128, arm-64 or x86-1x4");
+  command.add_option("--act", activations,
+                     "activations of the ternary linears, instead of what the file says: int8, int16 or f32");
+  container.add_to(command);
   add_machine_to(command);
 }
 
@@ -101,13 +102,13 @@ Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
                       flags.context_tokens, flags.chunk_rows);
   }
   LoadOptions options;
-  if (!flags.i2s_order.empty()) {
-    TERN_TRY_ASSIGN(options.i2s_order, parse_i2s_order(flags.i2s_order));
+  TERN_TRY_ASSIGN(options.i2s_order, flags.container.order());
+  TERN_TRY_ASSIGN(const WeightsOptions weights_options, flags.container.weights_options());
+  if (!flags.activations.empty()) {
+    auto bits = parse_activation_bits(flags.activations);
+    if (!bits.ok()) return std::move(bits).error().in("--act");
+    options.activations = *bits;
   }
-  if (!flags.activations.empty() && flags.activations != "int8") {
-    return make_error(ErrorCode::kUsage, "--act '{}': expected int8", flags.activations);
-  }
-  options.force_int8_activations = flags.activations == "int8";
 
   const auto begin = std::chrono::steady_clock::now();
   LoadedModel loaded;
@@ -116,7 +117,7 @@ Result<LoadedModel> load_model(const ModelFlags& flags, bool show_progress) {
   TERN_TRY_ASSIGN(loaded.context, Context::create(context_options));
   Progress progress("loading", show_progress);
   options.progress = [&](int64_t done, int64_t total) { progress.update(done, total); };
-  TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.path));
+  TERN_TRY_ASSIGN(const std::shared_ptr<const Weights> weights, Weights::open(flags.path, weights_options));
   TERN_TRY_ASSIGN(loaded.model, Model::load(weights, loaded.context->backend(), options));
   if (flags.context_tokens > loaded.model->config().max_seq_len) {
     print_note(

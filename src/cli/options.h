@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/container_flags.h"
 #include "engine/context.h"
 #include "engine/generate.h"
 #include "model/model.h"
@@ -25,8 +26,8 @@ struct ModelFlags {
   int64_t context_tokens = 0;
   int64_t chunk_rows = 512;
   std::string kv_type = "auto";
-  std::string activations;  // "" or "int8"
-  std::string i2s_order;
+  std::string activations;  // "" (as the file says) or a name of parse_activation_bits
+  ContainerFlags container;
   bool no_pin = false;
 
   /// Registers the model (positional or -m; whether one is needed is the command's question) and the flags

@@ -139,7 +139,7 @@ Outcome open_model(const std::shared_ptr<ContextState>& context, std::string_vie
   if (!order.empty()) {
     TERN_TRY_ASSIGN(load.i2s_order, parse_i2s_order(order));
   }
-  load.force_int8_activations = (options.flags & TERN_MODEL_INT8_ACTIVATIONS) != 0;
+  if ((options.flags & TERN_MODEL_INT8_ACTIVATIONS) != 0) load.activations = ActivationBits::kInt8;
   if (options.progress != nullptr) {
     load.progress = [&options](int64_t done, int64_t total) {
       options.progress(options.progress_user, done, total);

@@ -99,6 +99,8 @@ class Backend {
 
   /// h[i] = row token[i] of the table, as f32.
   virtual void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) = 0;
+  /// The same of a ternary table: h = fl(trit * scale).
+  virtual void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) = 0;
   /// y = rms_norm(x) per row; weight null = 1. y may be x.
   virtual void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                         float* y) = 0;

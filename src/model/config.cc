@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "model/config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "core/math.h"
+#include "core/printable.h"
 
 namespace tern {
 
@@ -13,11 +17,12 @@ struct Architecture {
   Result<Config> (*read)(const GgufFile& file, std::string_view architecture);
 };
 
-constexpr std::array<Architecture, 5> kArchitectures = {{{"bitnet", read_bitnet_config},
+constexpr std::array<Architecture, 6> kArchitectures = {{{"bitnet", read_bitnet_config},
                                                          {"bitnet-25", read_bitnet_config},
                                                          {"bitnet-b1.58", read_bitnet_config},
                                                          {"llama", read_llama_config},
-                                                         {"bitllama", read_bitllama_config}}};
+                                                         {"bitllama", read_bitllama_config},
+                                                         {"qwen3", read_qwen3_config}}};
 
 /// An integer key between 1 and `limit`; `fallback` 0 makes it required.
 Result<int64_t> read_size(const GgufFile& file, const std::string& key, int64_t limit, int64_t fallback) {
@@ -44,17 +49,55 @@ Result<double> read_positive(const GgufFile& file, const std::string& key, doubl
   return *value;
 }
 
-Status read_rope_scaling(const GgufFile& file, Config& config) {
-  TERN_TRY_ASSIGN(const auto type, file.get_string(arch_key(config, "rope.scaling.type")));
-  if (type && *type == "none") return {};
-  // Without a type a factor means linear scaling, as in the readers these keys were made for.
-  if (type && *type != "linear") {
-    return make_error(ErrorCode::kUnsupported,
-                      "key '{}' is '{}': tern computes only 'none' and 'linear' for {}",
-                      arch_key(config, "rope.scaling.type"), *type, config.architecture);
+/// Keys of the rope.scaling family that tern does not know change the function.
+Status refuse_unknown_rope_keys(const GgufFile& file, const Config& config) {
+  constexpr std::string_view kKnown[] = {"type", "factor", "original_context_length", "finetuned"};
+  const std::string prefix = arch_key(config, "rope.scaling.");
+  for (const auto& [key, value] : file.metadata) {
+    if (!key.starts_with(prefix)) continue;
+    const std::string_view rest = std::string_view(key).substr(prefix.size());
+    if (std::find(std::begin(kKnown), std::end(kKnown), rest) != std::end(kKnown)) continue;
+    return make_error(ErrorCode::kUnsupported, "key '{}' is not one that tern computes (it knows {}: {})",
+                      printable(key), prefix, fmt::join(kKnown, ", "));
   }
-  TERN_TRY_ASSIGN(config.rope_linear_factor,
-                  read_positive(file, arch_key(config, "rope.scaling.factor"), 1.0));
+  return {};
+}
+
+Status read_rope_scaling(const GgufFile& file, Config& config) {
+  TERN_TRY(refuse_unknown_rope_keys(file, config));
+  const std::string type_key = arch_key(config, "rope.scaling.type");
+  TERN_TRY_ASSIGN(const auto type, file.get_string(type_key));
+  if (type && *type == "none") return {};
+  if (type && *type != "linear" && *type != "yarn") {
+    return make_error(ErrorCode::kUnsupported,
+                      "key '{}' is '{}': tern computes only 'none', 'linear' and 'yarn'", type_key,
+                      printable(*type, 80));
+  }
+  TERN_TRY_ASSIGN(const double factor, read_positive(file, arch_key(config, "rope.scaling.factor"), 1.0));
+  if (!type ||
+      *type ==
+          "linear") {  // without a type a factor means linear, as in the readers these keys were made for
+    config.rope_linear_factor = factor;
+    return {};
+  }
+  if (factor < 1) {
+    return make_error(ErrorCode::kCorrupt, "key '{}' is {}, expected 1 or more for yarn",
+                      arch_key(config, "rope.scaling.factor"), factor);
+  }
+  // Its default differs between readers (the context length, or that divided by the factor): required.
+  TERN_TRY_ASSIGN(
+      const int64_t original,
+      read_size(file, arch_key(config, "rope.scaling.original_context_length"), int64_t{1} << 30, 0));
+  config.rope_yarn = YarnScaling{factor, original, 1 + 0.1 * portable_log(factor)};
+  return {};
+}
+
+Status read_pooling(const GgufFile& file, Config& config) {
+  const std::string key = arch_key(config, "pooling_type");
+  TERN_TRY_ASSIGN(const auto value, file.get_uint(key));
+  if (!value) return {};
+  if (*value > 4) return make_error(ErrorCode::kCorrupt, "key '{}' is {}, expected 0 to 4", key, *value);
+  config.pooling = static_cast<Pooling>(*value);
   return {};
 }
 
@@ -95,6 +138,53 @@ Result<GateKind> read_gate(const GgufFile& file, const Config& config, GateKind 
   if (*name == "relu2" || *name == "relu_squared" || *name == "relu_sqr") return GateKind::kRelu2;
   return make_error(ErrorCode::kUnsupported, "key '{}' is '{}': tern computes 'silu' and 'relu2'", key,
                     *name);
+}
+
+std::string_view activation_name(ActivationBits bits) {
+  switch (bits) {
+    case ActivationBits::kInt8:
+      return "int8";
+    case ActivationBits::kInt16:
+      return "int16";
+    case ActivationBits::kF32:
+      return "f32";
+    case ActivationBits::kUnknown:
+      break;
+  }
+  return "unstated";
+}
+
+Result<ActivationBits> parse_activation_bits(std::string_view name) {
+  for (const ActivationBits bits : {ActivationBits::kInt8, ActivationBits::kInt16, ActivationBits::kF32}) {
+    if (name == activation_name(bits)) return bits;
+  }
+  return make_error(ErrorCode::kUsage,
+                    "'{}' are no activations that tern computes: expected int8, int16 or f32",
+                    printable(name, 80));
+}
+
+Status read_activation(const GgufFile& file, Config& config, ActivationBits (*by_container)(DType dtype)) {
+  TERN_TRY_ASSIGN(const auto name, file.get_string("tern.activation"));
+  if (name) {
+    auto stated = parse_activation_bits(*name);
+    if (!stated.ok()) return std::move(stated).error().in("key 'tern.activation'");
+    config.activation_bits = *stated;
+    return {};
+  }
+  std::optional<ActivationBits> found;
+  for (const GgufTensorInfo& tensor : file.tensors) {
+    if (!is_ternary(tensor.dtype) || !tensor.name.starts_with("blk.")) continue;
+    const ActivationBits bits = by_container(tensor.dtype);
+    if (found && *found != bits) found = ActivationBits::kUnknown;
+    if (!found) found = bits;
+  }
+  config.activation_bits = found.value_or(ActivationBits::kInt8);  // without ternary linears it says nothing
+  if (config.activation_bits == ActivationBits::kUnknown) {
+    config.doubts.push_back(
+        "the file does not say how activations were quantised in training (key 'tern.activation'): it runs "
+        "only with --act int8 (BitNet models), int16 (weight-only models) or f32");
+  }
+  return {};
 }
 
 Result<Config> read_common_keys(const GgufFile& file, Config config) {
@@ -143,6 +233,7 @@ Result<Config> read_common_keys(const GgufFile& file, Config config) {
   config.rms_norm_eps = static_cast<float>(eps);
   TERN_TRY_ASSIGN(config.rope_theta, read_positive(file, key("rope.freq_base"), 10000.0));
   TERN_TRY(read_rope_scaling(file, config));
+  TERN_TRY(read_pooling(file, config));
   return config;
 }
 

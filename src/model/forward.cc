@@ -34,6 +34,7 @@ size_t carve(const Config& c, StepBuffers& b, std::byte* base) {
   Carver carver(base);
   const int64_t rows = b.max_rows, heads = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   const int64_t widest = std::max({c.hidden_size, heads, c.intermediate_size});
+  const int64_t planes = c.activation_bits == ActivationBits::kInt16 ? 2 : 1;
   b.h = carver.take<float>(rows * c.hidden_size);
   b.a = carver.take<float>(rows * widest);
   b.q = carver.take<float>(rows * heads);
@@ -47,9 +48,9 @@ size_t carve(const Config& c, StepBuffers& b, std::byte* base) {
   b.rope_sin = carver.take<float>(rows * (c.rope_dim / 2));
   b.logits = carver.take<float>(b.max_logit_rows * c.vocab_size);
   b.bad = carver.take<uint8_t>(rows);
-  b.quantized.q = carver.take<int8_t>(rows * padded_columns(widest));
-  b.quantized.block_sums = carver.take<int32_t>(rows * padded_columns(widest) / kColumnPad);
-  b.quantized.sums = carver.take<int32_t>(rows);
+  b.quantized.q = carver.take<int8_t>(rows * planes * padded_columns(widest));
+  b.quantized.block_sums = carver.take<int32_t>(rows * planes * padded_columns(widest) / kColumnPad);
+  b.quantized.sums = carver.take<int32_t>(rows * planes);
   b.quantized.act_scale = carver.take<float>(rows);
   return carver.used();
 }
@@ -68,6 +69,7 @@ Result<StepBuffers> StepBuffers::create(const Config& config, Backend& backend, 
 
 void Model::fill_rope(std::span<const BatchRow> rows, StepBuffers& b) const {
   const int64_t half = config_.rope_dim / 2;
+  const double magnitude = config_.rope_yarn ? config_.rope_yarn->magnitude : 1.0;
   for (size_t r = 0; r < rows.size(); ++r) {
     // As in training (FORMATS.md C.2, Hugging Face): frequency and angle are rounded to f32, then cos and
     // sin.
@@ -75,8 +77,8 @@ void Model::fill_rope(std::span<const BatchRow> rows, StepBuffers& b) const {
     for (int64_t i = 0; i < half; ++i) {
       double sine, cosine;
       portable_sincos(position * rope_inv_freq_[i], &sine, &cosine);
-      b.rope_cos[r * half + i] = static_cast<float>(cosine);
-      b.rope_sin[r * half + i] = static_cast<float>(sine);
+      b.rope_cos[r * half + i] = static_cast<float>(cosine * magnitude);
+      b.rope_sin[r * half + i] = static_cast<float>(sine * magnitude);
     }
   }
 }
@@ -91,10 +93,14 @@ void Model::attention_block(Backend& backend, const KvView& kv, int64_t index,
     backend.rms_norm(b.h, layer.attn_norm, c.rms_norm_eps, rows, c.hidden_size, b.a);
     x = b.a;
   }
-  LinearInput input{x, rows, b.y, &b.quantized, b.bad};
+  LinearInput input{x, rows, b.y, &b.quantized, b.bad, c.activation_bits};
   apply_linear(backend, layer.q, input, b.q);
   apply_linear(backend, layer.k, input, b.k);
   apply_linear(backend, layer.v, input, b.v);
+  if (layer.q_norm != nullptr) {
+    backend.rms_norm(b.q, layer.q_norm, c.rms_norm_eps, rows * c.num_heads, c.head_dim, b.q);
+    backend.rms_norm(b.k, layer.k_norm, c.rms_norm_eps, rows * c.num_kv_heads, c.head_dim, b.k);
+  }
   backend.rope(b.q, rows, c.num_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos, b.rope_sin);
   backend.rope(b.k, rows, c.num_kv_heads, c.head_dim, c.rope_dim, c.rope_adjacent_pairs, b.rope_cos,
                b.rope_sin);
@@ -105,7 +111,7 @@ void Model::attention_block(Backend& backend, const KvView& kv, int64_t index,
   if (layer.attn_sub_norm != nullptr) {
     backend.rms_norm(b.attn, layer.attn_sub_norm, c.rms_norm_eps, rows, width, b.attn);
   }
-  LinearInput out{b.attn, rows, b.q, &b.quantized, b.bad};
+  LinearInput out{b.attn, rows, b.q, &b.quantized, b.bad, c.activation_bits};
   apply_linear(backend, layer.o, out, b.y);
   backend.add(b.h, b.y, rows * c.hidden_size);
 }
@@ -117,20 +123,39 @@ void Model::ffn_block(Backend& backend, const Layer& layer, int64_t rows, StepBu
     backend.rms_norm(b.h, layer.ffn_norm, c.rms_norm_eps, rows, c.hidden_size, b.a);
     x = b.a;
   }
-  LinearInput input{x, rows, b.y, &b.quantized, b.bad};
+  LinearInput input{x, rows, b.y, &b.quantized, b.bad, c.activation_bits};
   apply_linear(backend, layer.gate, input, b.gate);
   apply_linear(backend, layer.up, input, b.up);
   backend.gate(c.gate, b.gate, b.up, rows * c.intermediate_size, b.gate);
   if (layer.ffn_sub_norm != nullptr) {
     backend.rms_norm(b.gate, layer.ffn_sub_norm, c.rms_norm_eps, rows, c.intermediate_size, b.gate);
   }
-  LinearInput down{b.gate, rows, b.up, &b.quantized, b.bad};
+  LinearInput down{b.gate, rows, b.up, &b.quantized, b.bad, c.activation_bits};
   apply_linear(backend, layer.down, down, b.y);
   backend.add(b.h, b.y, rows * c.hidden_size);
 }
 
-void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows,
-                    StepBuffers& b) const {
+void Model::compute_output(Backend& backend, std::span<const BatchRow> rows, StepOutput output,
+                           StepBuffers& b) const {
+  const int64_t hidden = config_.hidden_size;
+  std::vector<size_t> wanted;  // the rows that want a result are gathered into b.a by the final norm
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!rows[i].wants_logits) continue;
+    backend.rms_norm(b.h + static_cast<int64_t>(i) * hidden, output_norm_, config_.rms_norm_eps, 1, hidden,
+                     b.a + static_cast<int64_t>(wanted.size()) * hidden);
+    wanted.push_back(i);
+  }
+  if (wanted.empty() || output == StepOutput::kHidden) return;
+  const auto count = static_cast<int64_t>(wanted.size());
+  TERN_CHECK(count <= b.max_logit_rows, "more logit rows than the buffers hold");
+  std::vector<uint8_t> bad(wanted.size());
+  LinearInput input{b.a, count, nullptr, &b.quantized, bad.data(), config_.activation_bits};
+  apply_linear(backend, head_, input, b.logits);
+  for (size_t i = 0; i < wanted.size(); ++i) b.bad[wanted[i]] |= bad[i];
+}
+
+void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows, StepBuffers& b,
+                    StepOutput output) const {
   const auto count = static_cast<int64_t>(rows.size());
   TERN_CHECK(count <= b.max_rows, "a step of more rows than its buffers");
   std::vector<int32_t> tokens(rows.size());
@@ -142,24 +167,18 @@ void Model::forward(Backend& backend, const KvView& kv, std::span<const BatchRow
   }
   std::fill_n(b.bad, count, uint8_t{0});
   fill_rope(rows, b);
-  backend.embed(embedding_, tokens, b.h);
+  if (embedding_.ternary) {
+    backend.embed_ternary(*embedding_.ternary, tokens, b.h);
+  } else {
+    backend.embed(embedding_.dense, tokens, b.h);
+  }
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     attention_block(backend, kv, layer, places, b);
     ffn_block(backend, layers_[layer], count, b);
   }
-
   // Ternary linears have checked their inputs; this also catches dense models and the last residual.
   backend.quantize(b.h, count, config_.hidden_size, &b.quantized, b.bad);
-
-  int64_t wanted = 0;  // rows that want logits are gathered into b.a by the final norm
-  for (int64_t i = 0; i < count; ++i) {
-    if (!rows[i].wants_logits) continue;
-    backend.rms_norm(b.h + i * config_.hidden_size, output_norm_, config_.rms_norm_eps, 1,
-                     config_.hidden_size, b.a + wanted * config_.hidden_size);
-    ++wanted;
-  }
-  TERN_CHECK(wanted <= b.max_logit_rows, "more logit rows than the buffers hold");
-  if (wanted > 0) backend.dense_matmul(b.a, head_, wanted, b.logits);
+  compute_output(backend, rows, output, b);
 }
 
 }  // namespace tern

@@ -11,10 +11,20 @@ void apply_linear(Backend& backend, const Linear& linear, LinearInput& input, fl
   }
   if (!linear.ternary) return backend.dense_matmul(x, linear.dense, input.rows, y);
   if (!input.is_quantized || linear.norm_in != nullptr) {
-    backend.quantize(x, input.rows, linear.cols(), input.quantized, input.bad);
+    // Quantising is also what finds values that are not finite, so it is done where its integers are not
+    // needed.
+    if (input.activations == ActivationBits::kInt16) {
+      backend.quantize16(x, input.rows, linear.cols(), input.quantized, input.bad);
+    } else {
+      backend.quantize(x, input.rows, linear.cols(), input.quantized, input.bad);
+    }
     input.is_quantized = linear.norm_in == nullptr;
   }
-  backend.ternary_matmul(*input.quantized, *linear.ternary, input.rows, y);
+  if (input.activations == ActivationBits::kF32) {
+    backend.ternary_matmul_f32(x, *linear.ternary, input.rows, y);
+  } else {
+    backend.ternary_matmul(*input.quantized, *linear.ternary, input.rows, y);
+  }
 }
 
 }  // namespace tern

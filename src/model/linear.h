@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// One projection: BitLinear (quantise the input to int8, ternary product) or a dense one, behind the same
-// call.
+// One projection: ternary (quantise the input, exact product; or in float) or dense, behind the same call.
 #pragma once
 
 #include <memory>
 
 #include "kernels/backend.h"
+#include "model/config.h"
 
 namespace tern {
 
 /// y = W x, with the optional norm of the input that some architectures put inside each linear.
 struct Linear {
-  std::unique_ptr<PackedWeight> ternary;  // null for a dense projection
+  std::shared_ptr<const PackedWeight> ternary;  // null for a dense projection; shared by tied matrices
   DenseWeight dense;
   DType dtype = DType::kF32;       // of the file
   const float* norm_in = nullptr;  // [cols], null = none
@@ -28,6 +28,7 @@ struct LinearInput {
   float* scratch;            // [rows, cols], for norm_in
   QuantizedRows* quantized;  // filled when the first ternary projection needs it
   uint8_t* bad;              // [rows]
+  ActivationBits activations;
   bool is_quantized = false;
 };
 

@@ -66,17 +66,20 @@ Result<DenseWeight> bind_dense(const GgufTensorInfo& tensor) {
                      tensor.data.data(), function};
 }
 
-/// A scale is a mean or a maximum of magnitudes: never negative, and zero only for a group of zeros.
-Status check_scales(const TernaryCodec& codec, uint64_t cols, int64_t row_begin, int64_t row_count,
-                    const float* scales) {
-  const auto groups = static_cast<int64_t>(codec.scales_per_row(cols));
-  for (int64_t i = 0; codec.has_scale && i < row_count * groups; ++i) {
-    if (scales[i] > 0 || (scales[i] == 0 && codec.scale_scope == ScaleScope::kGroup) || std::isnan(scales[i]))
+/// Embeddings and head are ternary in weight-only models alone; elsewhere int8 activations of the head would
+/// be a guess.
+Status check_tables(const GgufFile& file, const Config& c) {
+  for (const char* name : {"token_embd.weight", "output.weight"}) {
+    const GgufTensorInfo* tensor = file.find_tensor(name);
+    if (tensor == nullptr || !is_ternary(tensor->dtype) || c.activation_bits != ActivationBits::kInt8)
       continue;
-    return make_error(ErrorCode::kCorrupt, "row {}: the weight scale is {}, expected a positive number",
-                      row_begin + i / groups, scales[i]);
+    return make_error(
+        ErrorCode::kUnsupported,
+        "tensor '{}' has type {}: tern computes ternary embeddings and heads with activations of 16 bits "
+        "or floats only (--act int16, --act f32)",
+        name, dtype_name(tensor->dtype));
   }
-  return {};  // what is not finite is refused where it is packed
+  return {};
 }
 
 /// What the header leaves open about tensors, added to the configuration's doubts.
@@ -101,6 +104,23 @@ Status add_file_facts(const GgufFile& file, bool i2s_order_is_given, Config& c) 
         "(--i2s-order overrides)");
   }
   return {};
+}
+
+/// Turns per position of pair i, times 2 pi, before the divisors of rope_freqs.
+double rope_frequency(const Config& c, int64_t i) {
+  const double dim = static_cast<double>(c.rope_dim), log_theta = portable_log(c.rope_theta);
+  const double frequency = portable_exp(-2.0 * static_cast<double>(i) / dim * log_theta);
+  if (!c.rope_yarn) return frequency;
+  // The pair that turns `turns` times within the original context, as a real number.
+  const auto pair_of = [&](double turns) {
+    constexpr double kTwoPi = 6.283185307179586;
+    return dim * portable_log(static_cast<double>(c.rope_yarn->original_context) / (turns * kTwoPi)) /
+           (2 * log_theta);
+  };
+  const double low = std::max(std::floor(pair_of(YarnScaling::kFastTurns)), 0.0);
+  const double high = std::min(std::ceil(pair_of(YarnScaling::kSlowTurns)), dim - 1);
+  const double ramp = std::clamp((static_cast<double>(i) - low) / std::max(high - low, 0.001), 0.0, 1.0);
+  return frequency * ((1 - ramp) + ramp / c.rope_yarn->factor);
 }
 
 }  // namespace
@@ -132,9 +152,10 @@ class ModelLoader {
 
   Status bind_layer(int64_t index);
   Status bind_linear(const std::string& stem, int64_t rows, int64_t cols, Linear* linear);
-  Status bind_ternary(const GgufTensorInfo& tensor, const std::string& stem, Linear* linear);
+  Status bind_ternary(const GgufTensorInfo& tensor, Linear* linear);
+  Status bind_table(const GgufTensorInfo& tensor, Linear* linear);
   Status bind_head();
-  Status check_activation_bits(const GgufTensorInfo& tensor) const;
+  Status check_activations(const GgufTensorInfo& tensor) const;
   Result<const float*> bind_norm(const std::string& name, int64_t width);
   Result<const GgufTensorInfo*> get(const std::string& name, const Shape& shape);
   Result<const GgufTensorInfo*> find(const std::string& name, const Shape& shape);
@@ -180,47 +201,43 @@ Result<const float*> ModelLoader::bind_norm(const std::string& name, int64_t wid
   return own(std::move(values));
 }
 
-Status ModelLoader::check_activation_bits(const GgufTensorInfo& tensor) const {
-  if (model_->config_.activation_bits == ActivationBits::kInt8 || options_.force_int8_activations) return {};
-  const TernaryCodec* codec = find_codec(tensor.dtype);
-  // Scales by group are what weight-only models need (TriLM in TQ, Bonsai in Q1_0 and Q2_0); I2_S and IQ_BN
-  // are BitNet's.
-  if (codec == nullptr || codec->scale_scope != ScaleScope::kGroup) return {};
-  return make_error(
-      ErrorCode::kUnsupported,
-      "tensor '{}' has type {}, used by models trained with unquantised activations, and the file does "
-      "not say otherwise (key 'tern.activation'); pass --act int8 if it was trained with int8 activations",
-      tensor.name, dtype_name(tensor.dtype));
+Status ModelLoader::check_activations(const GgufTensorInfo& tensor) const {
+  const ActivationBits bits = model_->config_.activation_bits;
+  if (bits == ActivationBits::kUnknown) {
+    return make_error(
+        ErrorCode::kUnsupported,
+        "tensor '{}' has type {}, which BitNet models (activations of int8) and weight-only models are both "
+        "stored "
+        "in, and the file does not say which (key 'tern.activation'): pass --act int8 or --act int16",
+        tensor.name, dtype_name(tensor.dtype));
+  }
+  if (bits == ActivationBits::kInt16 && tensor.cols() > static_cast<uint64_t>(kMaxColumns16)) {
+    return make_error(
+        ErrorCode::kUnsupported,
+        "tensor '{}' has {} columns: sums with activations of 16 bits are proven to fit 32 bits up to {} "
+        "columns only (--act f32 has no limit)",
+        tensor.name, tensor.cols(), kMaxColumns16);
+  }
+  return {};
 }
 
-Status ModelLoader::bind_ternary(const GgufTensorInfo& tensor, const std::string& stem, Linear* linear) {
-  TERN_TRY(check_activation_bits(tensor));
-  const TernaryCodec* codec = find_codec(tensor.dtype);
-  const uint64_t rows = tensor.rows(), cols = tensor.cols();
+Status ModelLoader::bind_ternary(const GgufTensorInfo& tensor, Linear* linear) {
+  TERN_TRY(check_activations(tensor));
+  TERN_TRY_ASSIGN(const TernaryView view, weights_->ternary(tensor, i2s_order_));
   TernarySource source;
-  source.rows = static_cast<int64_t>(rows);
-  source.cols = static_cast<int64_t>(cols);
-  source.scale_kind = codec->scale_scope == ScaleScope::kTensor ? WeightScale::kTensor
-                      : codec->scale_scope == ScaleScope::kRow  ? WeightScale::kRow
-                                                                : WeightScale::kGroup;
-  source.group_cols = codec->group_cols;
-  TERN_TRY_ASSIGN(const GgufTensorInfo* scale, find(stem + ".scale", {1}));
-  if (scale != nullptr) {
-    TERN_TRY_ASSIGN(const DenseWeight value, bind_dense(*scale));
-    value.dequantize(value.bytes, 1, &source.tensor_multiplier);
-    if (!std::isfinite(source.tensor_multiplier) || source.tensor_multiplier <= 0) {
-      return make_error(ErrorCode::kCorrupt, "tensor '{}.scale' is {} (not finite, or not positive)", stem,
-                        source.tensor_multiplier);
-    }
-  }
-  source.read = [&, codec, rows, cols](int64_t begin, int64_t count, int8_t* trits, float* scales) -> Status {
-    TERN_TRY(codec->decode(tensor.data, rows, cols, static_cast<uint64_t>(begin),
-                           static_cast<uint64_t>(count), i2s_order_, trits, scales));
-    return check_scales(*codec, cols, begin, count, scales);
+  source.rows = static_cast<int64_t>(view.rows);
+  source.cols = static_cast<int64_t>(view.cols);
+  source.scale_kind = view.scale_scope == ScaleScope::kTensor ? WeightScale::kTensor
+                      : view.scale_scope == ScaleScope::kRow  ? WeightScale::kRow
+                                                              : WeightScale::kGroup;
+  source.group_cols = static_cast<int64_t>(view.group_cols);
+  source.read = [&view](int64_t begin, int64_t count, int8_t* trits, float* scales) {
+    return view.read(static_cast<uint64_t>(begin), static_cast<uint64_t>(count), trits, scales);
   };
   auto packed = backend_.pack_ternary(source);
   if (!packed.ok()) return std::move(packed).error().in(fmt::format("tensor '{}'", tensor.name));
   linear->ternary = std::move(packed).value();
+  for (const GgufTensorInfo* companion : view.companions) bound_.insert(companion->name);
   weights_->release(tensor);
   done_bytes_ += static_cast<int64_t>(tensor.byte_size);
   if (options_.progress) options_.progress(done_bytes_, static_cast<int64_t>(weights_->file_bytes()));
@@ -230,13 +247,21 @@ Status ModelLoader::bind_ternary(const GgufTensorInfo& tensor, const std::string
 Status ModelLoader::bind_linear(const std::string& stem, int64_t rows, int64_t cols, Linear* linear) {
   TERN_TRY_ASSIGN(const GgufTensorInfo* tensor,
                   get(stem + ".weight", {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}));
-  linear->dtype = tensor->dtype;
   if (const auto& eps = model_->config_.linear_norm_eps) {
     linear->norm_in = own(std::vector<float>(static_cast<size_t>(cols), 1.0f / static_cast<float>(cols)));
     linear->norm_in_eps = *eps * *eps / static_cast<float>(cols);
   }
-  if (is_ternary(tensor->dtype)) return bind_ternary(*tensor, stem, linear);
-  TERN_TRY_ASSIGN(linear->dense, bind_dense(*tensor));
+  if (model_->config_.has_linear_norms) {
+    TERN_TRY_ASSIGN(linear->norm_in, bind_norm(stem + "_norm_in.weight", cols));
+    linear->norm_in_eps = model_->config_.rms_norm_eps;
+  }
+  return bind_table(*tensor, linear);
+}
+
+Status ModelLoader::bind_table(const GgufTensorInfo& tensor, Linear* linear) {
+  linear->dtype = tensor.dtype;
+  if (is_ternary(tensor.dtype)) return bind_ternary(tensor, linear);
+  TERN_TRY_ASSIGN(linear->dense, bind_dense(tensor));
   return {};
 }
 
@@ -252,6 +277,10 @@ Status ModelLoader::bind_layer(int64_t index) {
   if (c.has_sub_norms) {
     TERN_TRY_ASSIGN(layer.attn_sub_norm, bind_norm(prefix + "attn_sub_norm.weight", heads));
     TERN_TRY_ASSIGN(layer.ffn_sub_norm, bind_norm(prefix + "ffn_sub_norm.weight", c.intermediate_size));
+  }
+  if (c.has_qk_norm) {
+    TERN_TRY_ASSIGN(layer.q_norm, bind_norm(prefix + "attn_q_norm.weight", c.head_dim));
+    TERN_TRY_ASSIGN(layer.k_norm, bind_norm(prefix + "attn_k_norm.weight", c.head_dim));
   }
   struct Part {
     const char* name;
@@ -273,12 +302,11 @@ Status ModelLoader::bind_head() {
   const Config& c = model_->config_;
   const Shape shape = {static_cast<uint64_t>(c.hidden_size), static_cast<uint64_t>(c.vocab_size)};
   TERN_TRY_ASSIGN(const GgufTensorInfo* embedding, get("token_embd.weight", shape));
-  TERN_TRY_ASSIGN(model_->embedding_, bind_dense(*embedding));
+  TERN_TRY(bind_table(*embedding, &model_->embedding_));
   TERN_TRY_ASSIGN(const GgufTensorInfo* head, find("output.weight", shape));
-  model_->head_ = model_->embedding_;
-  if (head != nullptr) {
-    TERN_TRY_ASSIGN(model_->head_, bind_dense(*head));
-  }
+  model_->is_tied_ = head == nullptr;
+  model_->head_ = model_->embedding_;  // a ternary one is shared
+  if (head != nullptr) TERN_TRY(bind_table(*head, &model_->head_));
   TERN_TRY_ASSIGN(model_->output_norm_, bind_norm("output_norm.weight", c.hidden_size));
   return {};
 }
@@ -293,14 +321,12 @@ Status ModelLoader::fill_rope_frequencies() {
     row.dequantize(row.bytes, static_cast<uint64_t>(half), divide.data());
   }
   for (int64_t i = 0; i < half; ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(c.rope_dim);
-    const auto frequency = static_cast<float>(portable_exp(exponent * portable_log(c.rope_theta)));
     if (!std::isfinite(divide[i]) || divide[i] <= 0) {
       return make_error(ErrorCode::kCorrupt,
                         "tensor 'rope_freqs.weight': entry {} is {}, expected a positive number", i,
                         divide[i]);
     }
-    model_->rope_inv_freq_.push_back(frequency / divide[i]);
+    model_->rope_inv_freq_.push_back(static_cast<float>(rope_frequency(c, i)) / divide[i]);
     // portable_sincos is exact below 2^30; real models stay below 2^20.
     const double angle =
         model_->rope_inv_freq_.back() * static_cast<double>(c.max_seq_len) / c.rope_linear_factor;
@@ -339,6 +365,8 @@ Result<std::shared_ptr<const Model>> ModelLoader::load() {
     return make_error(ErrorCode::kCorrupt, "block_count is {}, but the file has only {} tensors",
                       model_->config_.num_layers, file.tensors.size());
   }
+  if (options_.activations) model_->config_.activation_bits = *options_.activations;
+  TERN_TRY(check_tables(file, model_->config_));
   TERN_TRY(add_file_facts(file, options_.i2s_order.has_value(), model_->config_));
   TERN_TRY(bind_head());
   TERN_TRY(fill_rope_frequencies());
@@ -358,6 +386,8 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const Weights> 
 
 size_t Model::packed_bytes() const {
   size_t total = 0;
+  if (embedding_.ternary) total += embedding_.ternary->resident_bytes();
+  if (head_.ternary && !is_tied_) total += head_.ternary->resident_bytes();
   for (const Layer& layer : layers_) {
     for (const Linear* linear :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {

@@ -22,8 +22,8 @@ namespace tern {
 Result<I2sOrder> parse_i2s_order(std::string_view name);
 
 struct LoadOptions {
-  std::optional<I2sOrder> i2s_order;    // overrides the file's key and the default (x86-128)
-  bool force_int8_activations = false;  // --act int8: for containers that do not say
+  std::optional<I2sOrder> i2s_order;          // overrides the file's key and the default (x86-128)
+  std::optional<ActivationBits> activations;  // --act: instead of what the file says (not kUnknown)
   std::function<void(int64_t done_bytes, int64_t total_bytes)> progress;  // may be empty
 };
 
@@ -33,6 +33,8 @@ struct Layer {
   const float* attn_sub_norm = nullptr;  // [heads*head_dim]
   const float* ffn_norm = nullptr;       // [hidden]
   const float* ffn_sub_norm = nullptr;   // [intermediate]
+  const float* q_norm = nullptr;         // [head_dim], of every head
+  const float* k_norm = nullptr;         // [head_dim]
   Linear q, k, v, o, gate, up, down;
 };
 
@@ -49,6 +51,10 @@ struct StepBuffers {
   static Result<StepBuffers> create(const Config& config, Backend& backend, int64_t max_rows,
                                     int64_t max_logit_rows);
 };
+
+/// What a step gives of the rows that want a result: the logits, or the final norm's output before the head
+/// [hidden], which embedding models are made for.
+enum class StepOutput : uint8_t { kLogits, kHidden };
 
 /// One row of a step.
 struct BatchRow {
@@ -72,17 +78,16 @@ class Model {
   const Config& config() const { return config_; }
   const Weights& weights() const { return *weights_; }
   std::span<const Layer> layers() const { return layers_; }
-  bool is_tied() const { return head_.bytes == embedding_.bytes; }
-  const DenseWeight& head() const { return head_; }
+  bool is_tied() const { return is_tied_; }
   size_t packed_bytes() const;  // anonymous memory of packed weights
 
   /// Runs one step: appends each row's k and v to the cache, then computes. Rows of one sequence must be in
   /// ascending position order; earlier positions must be in the cache already. Logits of the rows that want
-  /// them stand, in row order, in buffers.logits; rows that met a non-finite value are marked in buffers.bad.
-  /// Result bits do not depend on which other rows are in the step, the threads or the kernels. Threads: one
-  /// step at a time per buffers.
-  void forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows,
-               StepBuffers& buffers) const;
+  /// them stand, in row order, in buffers.logits (kHidden: [wanted, hidden] in buffers.a); rows that met a
+  /// non-finite value are marked in buffers.bad. Result bits do not depend on which other rows are in the
+  /// step, the threads or the kernels. Threads: one step at a time per buffers.
+  void forward(Backend& backend, const KvView& kv, std::span<const BatchRow> rows, StepBuffers& buffers,
+               StepOutput output = StepOutput::kLogits) const;
 
  private:
   friend class ModelLoader;
@@ -91,10 +96,13 @@ class Model {
                        StepBuffers& b) const;
   void ffn_block(Backend& backend, const Layer& layer, int64_t rows, StepBuffers& b) const;
   void fill_rope(std::span<const BatchRow> rows, StepBuffers& b) const;
+  void compute_output(Backend& backend, std::span<const BatchRow> rows, StepOutput output,
+                      StepBuffers& b) const;
 
   Config config_;
   std::shared_ptr<const Weights> weights_;
-  DenseWeight embedding_, head_;
+  Linear embedding_, head_;
+  bool is_tied_ = false;
   const float* output_norm_ = nullptr;  // [hidden]
   std::vector<Layer> layers_;
   std::vector<float> rope_inv_freq_;        // [rope_dim/2]

@@ -49,7 +49,7 @@ void Runner::roll_back(std::span<const StepInput> inputs) {
   }
 }
 
-Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
+Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs, StepOutput output) {
   rows_.clear();
   int64_t total = 0;
   for (const StepInput& input : inputs) {
@@ -73,8 +73,9 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
       wanted += wants ? 1 : 0;
     }
   }
-  TERN_CHECK(wanted <= buffers_.max_logit_rows, "more logit rows than max_logit_rows");
-  model_->forward(backend_, cache_.view(), rows_, buffers_);
+  const bool wants_hidden = output == StepOutput::kHidden;
+  TERN_CHECK(wants_hidden || wanted <= buffers_.max_logit_rows, "more logit rows than max_logit_rows");
+  model_->forward(backend_, cache_.view(), rows_, buffers_, output);
 
   for (int64_t row = 0; row < total; ++row) {
     if (buffers_.bad[row] == 0) continue;
@@ -84,7 +85,10 @@ Result<std::span<const float>> Runner::step(std::span<const StepInput> inputs) {
                       "(--kv-type f32 holds more)",
                       rows_[static_cast<size_t>(row)].place.position);
   }
-  return std::span<const float>(buffers_.logits, static_cast<size_t>(wanted * model_->config().vocab_size));
+  const Config& config = model_->config();
+  if (wants_hidden)
+    return std::span<const float>(buffers_.a, static_cast<size_t>(wanted * config.hidden_size));
+  return std::span<const float>(buffers_.logits, static_cast<size_t>(wanted * config.vocab_size));
 }
 
 Result<std::span<const float>> Runner::feed(Sequence& sequence, std::span<const int32_t> tokens,

@@ -52,7 +52,9 @@ class Runner {
   /// rows, vocab], in input order, valid until the next step. Errors: kUsage for a token id outside the
   /// vocabulary, kOutOfMemory (cache full), kNumeric where a row was not finite; after an error every
   /// sequence is as before.
-  Result<std::span<const float>> step(std::span<const StepInput> inputs);
+  /// With kHidden, instead of logits, the final norm's output [wanted rows, hidden], any number of rows.
+  Result<std::span<const float>> step(std::span<const StepInput> inputs,
+                                      StepOutput output = StepOutput::kLogits);
 
   /// Feeds `tokens` to one sequence in chunks of at most max_rows and returns the logits after the last one.
   /// `progress(done)` after each chunk; returns kCancelled where `cancel` became true between chunks (what

@@ -422,7 +422,9 @@ TEST_F(ConfigTest, WeightOnlyContainersOfLlamaNeedAnAnswer) {
     const auto expected = logits(c);
     c.remove_key("tern.activation");
     EXPECT_THAT(refusal(c), AllOf(HasSubstr("'blk.0.attn_q.weight'"), HasSubstr("--act int8")));
-    EXPECT_EQ(logits(c, {.i2s_order = {}, .force_int8_activations = true, .progress = {}}), expected);
+    LoadOptions int8;
+    int8.activations = ActivationBits::kInt8;
+    EXPECT_EQ(logits(c, int8), expected);
     c.set("tern.activation", std::string("f32"));
     EXPECT_THAT(refusal(c), HasSubstr("'f32': tern computes 'int8'"));
   }

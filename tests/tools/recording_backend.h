@@ -34,6 +34,9 @@ class RecordingBackend : public Backend {
   void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) override {
     real_.embed(table, tokens, h);
   }
+  void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) override {
+    real_.embed_ternary(table, tokens, h);
+  }
   void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                 float* y) override {
     real_.rms_norm(x, weight, eps, rows, width, y);

@@ -57,6 +57,17 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) override {
+    const int64_t cols = table.cols();
+    split(static_cast<int64_t>(tokens.size()), rows_per_thread(cols),
+          [&](size_t thread, int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+              TERN_CHECK(tokens[i] >= 0 && tokens[i] < table.rows(), "token outside the embedding table");
+              scratch_[thread].unpack_row(table, tokens[i], h + i * cols);
+            }
+          });
+  }
+
   void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                 float* y) override {
     split(rows, rows_per_thread(width), [&](size_t, int64_t begin, int64_t end) {
@@ -97,20 +108,16 @@ class CpuBackend final : public Backend {
   }
 
   void ternary_matmul_f32(const float* x, const PackedWeight& weight, int64_t rows, float* y) override {
-    const int64_t cols = weight.cols(), group_cols = weight.group_cols();
-    const int64_t groups = (cols + group_cols - 1) / group_cols;
+    const int64_t cols = weight.cols();
     split(weight.rows(), 16, [&](size_t thread, int64_t begin, int64_t end) {
-      float* values = scratch_[thread].floats_for(cols + groups);
-      float* scales = values + cols;
-      std::vector<int8_t> trits(static_cast<size_t>(cols));
+      float* values = scratch_[thread].floats_for(cols);
       DenseArgs args{};
       args.weights = reinterpret_cast<const std::byte*>(values);
       args.cols = args.x_stride = cols;
       args.row_end = 1;
       args.y_stride = weight.rows();
       for (int64_t row = begin; row < end; ++row) {
-        weight.unpack(row, 1, trits.data(), scales);
-        for (int64_t i = 0; i < cols; ++i) values[i] = static_cast<float>(trits[i]) * scales[i / group_cols];
+        scratch_[thread].unpack_row(weight, row, values);
         for (int64_t m = 0; m < rows; m += kDenseTokens) {
           args.tokens = std::min(kDenseTokens, rows - m);
           args.x = x + m * cols;
@@ -214,6 +221,18 @@ class CpuBackend final : public Backend {
   struct alignas(64) Scratch {
     std::vector<float> floats;
     std::vector<const std::byte*> pages;
+    std::vector<int8_t> trits;
+    std::vector<float> scales;
+
+    /// out[i] = fl(trit * scale) of one row.
+    void unpack_row(const PackedWeight& weight, int64_t row, float* out) {
+      const int64_t cols = weight.cols(), group = weight.group_cols();
+      trits.resize(static_cast<size_t>(cols));
+      scales.resize(static_cast<size_t>((cols + group - 1) / group));
+      weight.unpack(row, 1, trits.data(), scales.data());
+      for (int64_t i = 0; i < cols; ++i)
+        out[i] = static_cast<float>(trits[static_cast<size_t>(i)]) * scales[static_cast<size_t>(i / group)];
+    }
 
     float* floats_for(int64_t count) {
       if (floats.size() < static_cast<size_t>(count)) floats.resize(static_cast<size_t>(count));
