@@ -26,6 +26,7 @@ test   libgtest-dev               unit tests
 test   libgmock-dev               matchers of the unit tests
 test   python3                    scripts/run_tests.py, the check scripts
 test   python3-jinja2             reference of the chat templates
+test   python3-numpy              float64 evaluation of the architectures
 arm64  g++-aarch64-linux-gnu      cross compiler
 arm64  qemu-user-static           runs the cross-built tests
 ci     git                        lists the tracked files
