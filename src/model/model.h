@@ -78,6 +78,7 @@ class Model {
   const Config& config() const { return config_; }
   const Weights& weights() const { return *weights_; }
   std::span<const Layer> layers() const { return layers_; }
+  const Linear& head() const { return head_; }
   bool is_tied() const { return is_tied_; }
   size_t packed_bytes() const;  // anonymous memory of packed weights
 
