@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "core/printable.h"
+#include "train/saved_run.h"
 #include "train/trainer.h"
 
 namespace {
@@ -36,6 +37,8 @@ struct Flags {
   std::string config, device = "cpu", dtype, output;
   bool resume = false;
   int64_t steps = -1, log_every = 0, threads = 0;
+  std::string export_from;  // a checkpoint or a run's folder: export instead of training
+  ExportOptions exporting;
 };
 
 std::string duration(double seconds) {
@@ -133,6 +136,16 @@ Status run_training(const Flags& flags) {
   return {};
 }
 
+/// CONFIG is the target here.
+Status run_export(const Flags& flags) {
+  TERN_TRY_ASSIGN(const SavedRun run, open_saved_run(flags.export_from));
+  ExportModel model = export_model_of(run);
+  TERN_TRY(export_model(model, flags.exporting, flags.config));
+  std::fprintf(stderr, "step %lld of '%s' written to %s\n", static_cast<long long>(run.state.step),
+               run.config.name.c_str(), flags.config.c_str());
+  return {};
+}
+
 /// Pages once touched are kept: a step frees and takes the same tens of megabytes again.
 void tune_allocator() {
   mallopt(M_ARENA_MAX, 1);
@@ -147,7 +160,17 @@ int main(int argc, char** argv) {
   tune_allocator();
   CLI::App app{"tern train: trains bitnet-b1.58 models", "tern train"};
   Flags flags;
-  app.add_option("CONFIG", flags.config, "the run as JSON")->required();
+  app.add_option("CONFIG", flags.config, "the run as JSON; with --export the file or folder to write")
+      ->required();
+  app.add_option("--export", flags.export_from,
+                 "write a checkpoint (or the newest of a folder) as a model to CONFIG");
+  app.add_flag("--hf", flags.exporting.to_hf, "with --export: a Hugging Face folder instead of a GGUF file");
+  app.add_flag("--master", flags.exporting.master, "with --hf: bf16 master weights instead of packed trits");
+  app.add_option("--type", flags.exporting.type,
+                 "with --export: i2_s, tq1_0, tq2_0, iq1_bn, iq2_bn; of plain models f32, f16, bf16, q8_0");
+  app.add_option("--embedding", flags.exporting.embedding,
+                 "with --export: of the embedding table: f32, f16, bf16, q8_0, q6_k");
+  app.add_option("--license", flags.exporting.license, "with --export: SPDX name of the model's licence");
   app.add_flag("--resume", flags.resume, "continue from the newest checkpoint");
   app.add_option("--steps", flags.steps, "stop after so many steps of this call (with a checkpoint)");
   app.add_option("--output", flags.output, "folder instead of the configuration's");
@@ -160,7 +183,7 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   try {
-    const Status status = run_training(flags);
+    const Status status = flags.export_from.empty() ? run_training(flags) : run_export(flags);
     if (status.ok()) return 0;
     std::fprintf(stderr, "tern: %s\n", status.error().message.c_str());
     return status.error().code == ErrorCode::kUsage ? 2 : 1;
