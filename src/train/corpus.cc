@@ -266,4 +266,12 @@ Result<Prepared> prepare(const TrainConfig& config, const PrepareProgress& progr
   return out;
 }
 
+std::string teacher_file_path(const TrainConfig& config) {
+  return (std::filesystem::path(config.output) / "teacher.bin").string();
+}
+
+std::string teacher_tokenizer_path(const TrainConfig& config) {
+  return (std::filesystem::path(config.output) / "teacher-tokenizer.json").string();
+}
+
 }  // namespace tern::train
