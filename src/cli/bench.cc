@@ -221,7 +221,7 @@ void add_flags(CLI::App& command, BenchFlags& flags) {
   command.add_flag("--no-roof", flags.no_roof, "do not measure the roofs");
   command.add_option("--kv-type", flags.model.kv_type, "type of the KV cache: f16, f32 or auto");
   command.add_option("--act", flags.model.activations, "activations of containers that do not say theirs");
-  command.add_option("--i2s-order", flags.model.i2s_order, "byte order of I2_S tensors");
+  command.add_option("--i2s-order", flags.model.container.i2s_order, "byte order of I2_S tensors");
   command.add_flag("--no-pin", flags.model.no_pin, "do not bind threads to processors");
 }
 

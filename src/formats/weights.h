@@ -23,7 +23,7 @@ struct WeightsOptions {
 
 class Weights {
  public:
-  /// Maps and parses a GGUF file. Errors name the path.
+  /// Maps and parses a GGUF file, and compares what tern.* keys say of it. Errors name the path.
   static Result<std::shared_ptr<const Weights>> open(const std::string& path,
                                                      const WeightsOptions& options = {});
 
@@ -46,6 +46,8 @@ class Weights {
   /// of the options). `i2s_order` is for I2_S alone. Errors name the tensor. The view must not outlive this
   /// object.
   Result<TernaryView> ternary(const GgufTensorInfo& tensor, I2sOrder i2s_order = I2sOrder::kX86_128) const;
+
+  bool has_tl_config() const { return tl_config_.has_value(); }
 
   /// Gives the pages of a tensor that has been packed back to the system, where it lies in the mapped file.
   void release(const GgufTensorInfo& tensor) const;
