@@ -4,6 +4,7 @@
 
 #include "cli/chat_loop.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
 #include "engine/model_chat.h"
@@ -62,6 +63,7 @@ void add_chat_command(CLI::App& app, int* exit_code) {
   command->add_flag("--no-perf", flags->no_perf, "no timings after answers");
   command->callback([flags, exit_code] {
     Status status = flags->model.settle(nullptr);
+    if (status.ok()) status = find_model(&flags->model.path);
     if (status.ok()) status = run_chat(*flags);
     if (status.ok()) return;
     print_error(status.error());

@@ -12,6 +12,10 @@ void add_tokenize_command(CLI::App& app, int* exit_code);    // tokenize.cc
 void add_template_command(CLI::App& app, int* exit_code);    // template.cc
 void add_info_command(CLI::App& app, int* exit_code);        // info.cc
 void add_perplexity_command(CLI::App& app, int* exit_code);  // perplexity.cc
+void add_pull_command(CLI::App& app, int* exit_code);        // pull.cc
+void add_list_command(CLI::App& app, int* exit_code);        // list.cc
+void add_show_command(CLI::App& app, int* exit_code);        // show.cc
+void add_rm_command(CLI::App& app, int* exit_code);          // rm.cc
 void add_bench_command(CLI::App& app, int* exit_code);       // bench.cc
 void add_profile_command(CLI::App& app, int* exit_code);     // profile.cc
 

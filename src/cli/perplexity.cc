@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
@@ -93,6 +94,7 @@ void add_perplexity_command(CLI::App& app, int* exit_code) {
   command->add_flag("--all", flags->all_nll, "with --json: the NLL of every token");
   command->callback([flags, exit_code] {
     Status status = flags->model.settle(&flags->prompt.prompt);
+    if (status.ok()) status = find_model(&flags->model.path);
     if (status.ok()) status = run_perplexity(*flags);
     if (status.ok()) return;
     print_error(status.error());

@@ -6,6 +6,7 @@
 
 #include "cli/chat_loop.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
@@ -203,6 +204,7 @@ void add_run_command(CLI::App& app, int* exit_code) {
   command->add_flag("--no-perf", flags->no_perf, "no timings on stderr");
   command->callback([flags, exit_code] {
     Status status = flags->model.settle(&flags->prompt.prompt);
+    if (status.ok()) status = find_model(&flags->model.path);
     if (status.ok()) status = run_command(*flags, exit_code);
     if (status.ok()) return;
     print_error(status.error());

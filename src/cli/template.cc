@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
 #include "cli/text_model.h"
@@ -101,7 +102,8 @@ void add_template_command(CLI::App& app, int* exit_code) {
   command->add_flag("--source", flags->source, "print the template itself");
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {
-    const Status status = run_template(*flags);
+    Status status = find_model(&flags->path);
+    if (status.ok()) status = run_template(*flags);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

@@ -86,6 +86,7 @@ bool is_transient_code(CURLcode code) {
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:  // an answer that does not begin as one: schemes were checked before
       return true;
     default:
       return false;

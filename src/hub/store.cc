@@ -14,6 +14,7 @@
 #include "core/atomic_file.h"
 #include "core/mapped_file.h"
 #include "core/printable.h"
+#include "hub/digest.h"
 #include "hub/model_name.h"
 #include "hub/url.h"
 
@@ -126,6 +127,27 @@ Result<std::string> Store::model_path(const Manifest& manifest) const {
         manifest.name, printable(file.path, 200), manifest.name);
   }
   return manifest.entry.empty() ? folder : folder + "/" + manifest.entry;
+}
+
+Status Store::check(const Manifest& manifest, const std::atomic<bool>* cancel) const {
+  constexpr size_t kBlock = size_t{1} << 20;
+  for (const ManifestFile& file : manifest.files) {
+    TERN_TRY_ASSIGN(const auto blob, MappedFile::open(blob_path(file.sha256)));
+    TERN_TRY_ASSIGN(Digest digest, Digest::create(Digest::Kind::kSha256));
+    for (auto rest = blob->bytes(); !rest.empty();) {
+      if (cancel != nullptr && *cancel) return make_error(ErrorCode::kCancelled, "stopped");
+      const auto part = rest.first(std::min(rest.size(), kBlock));
+      digest.update(part);
+      rest = rest.subspan(part.size());
+    }
+    if (const std::string found = digest.finish(); found != file.sha256) {
+      return make_error(ErrorCode::kCorrupt,
+                        "model '{}': '{}' has changed on the disk: its SHA-256 is {}, expected {}; tern rm "
+                        "{} and pull again",
+                        manifest.name, printable(file.path, 200), found, file.sha256, manifest.name);
+    }
+  }
+  return {};
 }
 
 Status Store::link_snapshot(const Manifest& manifest) const {

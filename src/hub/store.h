@@ -42,6 +42,9 @@ class Store {
   /// Where the model's GGUF, or its directory, is. Errors: kCorrupt where a file of it is missing or has
   /// another size.
   Result<std::string> model_path(const Manifest& manifest) const;
+  /// Computes the hashes of the model's files anew. Errors: kCorrupt with the file that is not what it was,
+  /// kIo, kCancelled.
+  Status check(const Manifest& manifest, const std::atomic<bool>* cancel) const;
 
   std::string blob_path(std::string_view sha256) const;
   std::string partial_path(std::string_view key) const { return root_ + "/partial/" + std::string(key); }
