@@ -14,6 +14,11 @@ packages=(
   libpcre2-dev libpcre2-8-0 libutf8proc-dev libutf8proc2
   libcurl4-openssl-dev libcurl4 libssl-dev libssl3
   libgtest-dev libgmock-dev googletest
+  libcurl4-openssl-dev libcurl4 libssl-dev libssl3
+  # What libcurl needs itself: the linker wants to see it.
+  libbrotli1 libcom-err2 libffi8 libgmp10 libgnutls30 libgssapi-krb5-2 libhogweed6 libidn2-0 libk5crypto3 libkeyutils1
+  libkrb5-3 libkrb5support0 libldap-2.5-0 libnettle8 libnghttp2-14 libp11-kit0 libpsl5 librtmp1 libsasl2-2 libssh2-1
+  libtasn1-6 libunistring2 libzstd1 zlib1g
 )
 
 sysroot="$TERN_BUILD/arm64-sysroot"

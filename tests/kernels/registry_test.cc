@@ -27,6 +27,8 @@ TEST(Registry, KnownIsasListsEveryTable) {
   EXPECT_EQ(expected, known_isas());
 #if defined(__x86_64__)
   EXPECT_EQ("auto, scalar, avx2, avx512", expected);
+#elif defined(__aarch64__)
+  EXPECT_EQ("auto, scalar, neon, neon-dotprod, neon-i8mm", expected);
 #endif
 }
 
