@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian packages that a tier needs and that are missing: scripts/setup.sh build|test|arm64|ci
-# Called by ./run (build), ./test (test, arm64) and .ci/run (ci). Says nothing and takes no time when all is there.
+# Installs the Debian packages that a tier needs and that are missing: scripts/setup.sh build|test|train|arm64|ci
+# Called by ./run (build), ./test (test, train, arm64) and .ci/run (ci). Says nothing and takes no time when all is there.
 # TERN_NO_SETUP=1 skips it, for machines where the libraries come from somewhere else.
 set -euo pipefail
 TERN_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
-# The one list: what CMakeLists.txt files and scripts look for, and nothing else. A tier needs its own packages and those of the tiers before it (arm64: see below).
+# The one list: what CMakeLists.txt files and scripts look for, and nothing else. A tier needs its own packages and those of the tiers before it (train, arm64: see below).
 packages() {
   cat <<'LIST'
 build  g++                        the compiler
@@ -22,11 +22,14 @@ build  libutf8proc-dev            Unicode tables
 build  libedit-dev                line editing of the chat
 build  libcurl4-openssl-dev       downloads of models
 build  libssl-dev                 SHA-256 of what is downloaded
+build  ca-certificates            whom a download trusts
 test   libgtest-dev               unit tests
 test   libgmock-dev               matchers of the unit tests
 test   python3                    scripts/run_tests.py, the check scripts
 test   python3-jinja2             reference of the chat templates
 test   python3-numpy              float64 evaluation of the architectures
+train  libtorch-dev               the trainer (tern-train)
+train  python3-torch              independent reference of the trainer's tests
 arm64  g++-aarch64-linux-gnu      cross compiler
 arm64  qemu-user-static           runs the cross-built tests
 ci     git                        lists the tracked files
@@ -44,9 +47,10 @@ fail() { printf 'tern: %s\n' "$*" >&2; exit 1; }
 case "${1:-}" in
   build) tiers='build' ;;
   test) tiers='build test' ;;
+  train) tiers='train' ;;  # apart from test: 500 MB; where it cannot be had, the trainer is not built and its tests are skipped
   arm64) tiers='arm64' ;;  # apart from test: where it cannot be had, that stage is skipped and the rest goes on
   ci) tiers='build test ci' ;;
-  *) printf 'usage: %s build|test|arm64|ci\n' "$0" >&2; exit 2 ;;
+  *) printf 'usage: %s build|test|train|arm64|ci\n' "$0" >&2; exit 2 ;;
 esac
 if [ -n "${TERN_NO_SETUP:-}" ]; then exit 0; fi
 
