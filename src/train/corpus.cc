@@ -270,8 +270,8 @@ std::string teacher_file_path(const TrainConfig& config) {
   return (std::filesystem::path(config.output) / "teacher.bin").string();
 }
 
-std::string teacher_tokenizer_path(const TrainConfig& config) {
-  return (std::filesystem::path(config.output) / "teacher-tokenizer.json").string();
+std::string teacher_tokenizer_path(const std::string& teacher_file) {
+  return (std::filesystem::path(teacher_file).parent_path() / "teacher-tokenizer.json").string();
 }
 
 }  // namespace tern::train

@@ -42,9 +42,9 @@ using PrepareProgress = std::function<bool(std::string_view stage, int64_t done,
 /// byte offset), a malformed line (file, line); kIo. Memory: the text of the sources and their tokens.
 Result<Prepared> prepare(const TrainConfig& config, const PrepareProgress& progress = {});
 
-/// Where `tern distill` keeps a teacher's logits and vocabulary: <output>/teacher.bin,
-/// <output>/teacher-tokenizer.json.
+/// Where `tern distill` keeps a teacher's logits: <output>/teacher.bin.
 std::string teacher_file_path(const TrainConfig& config);
-std::string teacher_tokenizer_path(const TrainConfig& config);
+/// The teacher's vocabulary: teacher-tokenizer.json beside its logits.
+std::string teacher_tokenizer_path(const std::string& teacher_file);
 
 }  // namespace tern::train

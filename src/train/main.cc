@@ -35,6 +35,7 @@ extern "C" void on_signal(int signal) {
 
 struct Flags {
   std::string config, device = "cpu", dtype, output;
+  std::string teacher;  // a file of `tern distill`
   bool resume = false;
   int64_t steps = -1, log_every = 0, threads = 0;
   std::string export_from;  // a checkpoint or a run's folder: export instead of training
@@ -109,6 +110,9 @@ void describe(const Trainer& const_trainer, const TrainConfig& config, Display& 
 Status run_training(const Flags& flags) {
   TERN_TRY_ASSIGN(TrainConfig config, load_train_config(flags.config));
   TERN_TRY(apply_flags(flags, config));
+  if (!flags.teacher.empty() && config.tokenizer.path.empty()) {
+    config.tokenizer.path = teacher_tokenizer_path(flags.teacher);
+  }
   Display display(flags.log_every);
   TERN_TRY_ASSIGN(const Prepared prepared, prepare(config, [&](std::string_view, int64_t, int64_t) {
                     return !stop_requested.load();
@@ -116,6 +120,7 @@ Status run_training(const Flags& flags) {
   TrainOptions options;
   options.resume = flags.resume;
   options.stop_after = flags.steps;
+  options.teacher = flags.teacher;
   std::ifstream file(flags.config);
   std::stringstream text;
   text << file.rdbuf();
@@ -171,6 +176,8 @@ int main(int argc, char** argv) {
   app.add_option("--embedding", flags.exporting.embedding,
                  "with --export: of the embedding table: f32, f16, bf16, q8_0, q6_k");
   app.add_option("--license", flags.exporting.license, "with --export: SPDX name of the model's licence");
+  app.add_option("--teacher", flags.teacher,
+                 "logits of a teacher to learn from, as `tern distill` collects them");
   app.add_flag("--resume", flags.resume, "continue from the newest checkpoint");
   app.add_option("--steps", flags.steps, "stop after so many steps of this call (with a checkpoint)");
   app.add_option("--output", flags.output, "folder instead of the configuration's");

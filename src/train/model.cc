@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/math.h"
+#include "train/distill_loss.h"
 
 namespace tern::train {
 
@@ -167,6 +168,7 @@ Tensor TrainModel::hidden(const StepWeights& weights, const Batch& batch) const 
 }
 
 Tensor TrainModel::loss(const StepWeights& weights, const Batch& batch, double scale, Tensor losses) const {
+  if (batch.teacher_k > 0) return distill_loss(logits(weights, batch), batch, scale);
   const Tensor mask = torch::from_blob(const_cast<uint8_t*>(batch.mask.data()),
                                        {static_cast<int64_t>(batch.mask.size())}, torch::kByte)
                           .clone();

@@ -33,6 +33,10 @@ Result<std::unique_ptr<Trainer>> Trainer::create(const TrainConfig& config, cons
   trainer->config_.model.vocab_size = prepared.vocab_size;
   trainer->options_ = std::move(options);
   TERN_TRY_ASSIGN(trainer->dataset_, Dataset::open(prepared, config.data, config.model.context));
+  if (!trainer->options_.teacher.empty()) {
+    TERN_TRY_ASSIGN(auto teacher, TeacherFile::open(trainer->options_.teacher));
+    TERN_TRY(trainer->dataset_->attach_teacher(std::move(teacher)));
+  }
   trainer->model_ = TrainModel::create(trainer->config_.model, config.ternary, config.seed);
   const size_t threads =
       config.threads > 0 ? static_cast<size_t>(config.threads) : detect_topology().default_threads;

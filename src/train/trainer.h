@@ -22,6 +22,7 @@ struct TrainOptions {
   bool resume = false;
   int64_t stop_after = -1;  // steps of this call; -1: to the end
   std::string config_text, config_base;
+  std::string teacher;  // a teacher file to learn from (teacher_file.h); empty: from the text
   const std::atomic<bool>* stop = nullptr;          // true: save and return after the step in progress
   std::function<void(const StepReport&)> on_step;   // after every step
   std::function<void(const EvalReport&)> on_eval;   // after every evaluation
