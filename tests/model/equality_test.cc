@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <list>
 
 #include "tests/test_data.h"
 #include "tests/tools/test_machine.h"
@@ -41,6 +42,10 @@ constexpr Subject kSubjects[] = {
     {"llama-dense-tiny", nullptr, DType::kQ8_0},
     {"llama-dense-odd", nullptr, DType::kF32},
     {"bitllama-small", nullptr, DType::kF32},
+    {"trilm-small", nullptr, DType::kF16, 100},
+    {"bonsai-small", nullptr, DType::kF32, 100},
+    {"ternary-bonsai-small", nullptr, DType::kF32, 100},
+    {"embedding-small", nullptr, DType::kF16, 100},
 };
 
 Result<TestModel> make_subject(const Subject& s) {
@@ -110,7 +115,8 @@ class EqualityTest : public testing::TestWithParam<Subject> {
       EXPECT_TRUE(written.ok()) << written.error().message;
     }
     auto runner =
-        make_runner(path, machine, {.context = 2048, .kv_type = kv, .max_rows = 256, .max_logit_rows = 256});
+        make_runner(path, machine, {.context = 2048, .kv_type = kv, .max_rows = 256, .max_logit_rows = 256},
+                    weights_options(container, model_));
     EXPECT_TRUE(runner.ok()) << runner.error().message;
     return runner.ok() ? std::move(*runner) : nullptr;
   }
@@ -315,6 +321,76 @@ TEST(Equality, TheLsbFileOfThe3MModelGivesTheBitsOfTheMsbFile) {
     logits[is_msb] = feed_new(**runner, tokens, 64);
   }
   expect_same_bits(logits[0], logits[1], 512, "lsb against msb");
+}
+
+/// The ternary tensors of `whole` as MLX stores them at 2 bits: codes, scales and biases [groups, rows] in
+/// f32, the groups of every other row with the signs turned round. `memory` keeps the bytes.
+Result<GgufFile> as_mlx(const Weights& whole, std::list<std::vector<std::byte>>& memory) {
+  constexpr uint64_t kGroup = 64;
+  GgufFile file = whole.gguf();
+  file.tensors.clear();
+  const auto add = [&](GgufTensorInfo info, DType dtype, std::vector<uint64_t> shape,
+                       std::vector<std::byte> bytes) {
+    info.dtype = dtype;
+    info.shape = std::move(shape);
+    info.byte_size = bytes.size();
+    info.data = memory.emplace_back(std::move(bytes));
+    file.tensors.push_back(std::move(info));
+  };
+  for (const GgufTensorInfo& tensor : whole.gguf().tensors) {
+    if (!is_ternary(tensor.dtype)) {
+      file.tensors.push_back(tensor);
+      continue;
+    }
+    TERN_TRY_ASSIGN(const TernaryView view, whole.ternary(tensor));
+    std::vector<int8_t> trits(view.rows * view.cols);
+    std::vector<float> scales(view.rows), groups, biases;
+    TERN_TRY(view.read(0, view.rows, trits.data(), scales.data()));
+    for (uint64_t r = 0; r < view.rows; ++r) {
+      const float sign = r % 2 == 0 ? 1.0f : -1.0f;
+      for (uint64_t c = 0; c < view.cols; ++c)
+        trits[r * view.cols + c] = static_cast<int8_t>(trits[r * view.cols + c] * sign);
+      groups.insert(groups.end(), view.cols / kGroup, sign * scales[r]);
+      biases.insert(biases.end(), view.cols / kGroup, -sign * scales[r]);
+    }
+    std::vector<std::byte> codes(view.rows * view.cols / 4);
+    TERN_TRY(find_codec(DType::kMlx2)->encode(trits.data(), nullptr, view.rows, view.cols, {}, codes));
+    add(tensor, DType::kMlx2, {view.cols, view.rows}, std::move(codes));
+    const std::string stem = tensor.name.substr(0, tensor.name.rfind(".weight"));
+    for (const auto& [suffix, values] : {std::pair(".scales", &groups), {".biases", &biases}}) {
+      const auto bytes = std::as_bytes(std::span(*values));
+      GgufTensorInfo info = tensor;
+      info.name = stem + suffix;
+      add(info, DType::kF32, {view.cols / kGroup, view.rows}, {bytes.begin(), bytes.end()});
+    }
+  }
+  TERN_TRY(file.index_names());
+  return file;
+}
+
+TEST(Equality, MlxGroupsGiveTheBitsOfI2s) {
+  for (const char* name : {"tiny", "bitnet-odd", "llama-ternary-small"}) {
+    const TestModel model = random_model(*find_shape(name), 5);
+    const auto tokens = test_tokens(40, static_cast<int64_t>(model.shape.vocab));
+    TempFolder folder;
+    Machine machine;
+    ASSERT_TRUE(write_gguf(model, {*find_container("i2_s")}, folder.file("m.gguf")).ok());
+    const auto whole = Weights::open(folder.file("m.gguf"));
+    ASSERT_TRUE(whole.ok()) << whole.error().message;
+    std::list<std::vector<std::byte>> memory;
+    auto file = as_mlx(**whole, memory);
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    std::vector<float> logits[2];
+    const std::shared_ptr<const Weights> both[] = {*whole, Weights::part(**whole, std::move(*file))};
+    for (int i = 0; i < 2; ++i) {
+      auto loaded = Model::load(both[i], machine.backend(), {});
+      ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+      const auto runner = Runner::create(std::move(*loaded), machine.backend(), {});
+      ASSERT_TRUE(runner.ok()) << runner.error().message;
+      logits[i] = feed_new(**runner, tokens, 16);
+    }
+    expect_same_bits(logits[0], logits[1], model.shape.vocab, fmt::format("mlx2 of {}", name));
+  }
 }
 
 /// Containers that round nothing must also agree on the dense parts: random weights fit f16 and bf16 exactly.

@@ -2,6 +2,7 @@
 // A TestModel as GGUF keys and tensors (names and keys: FORMATS.md A.7), in any container that can hold it.
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "core/check.h"
 #include "formats/dense.h"
@@ -22,18 +23,33 @@ constexpr const char* order_name(I2sOrder order) {
   return "";
 }
 
-bool allows(const Container& container, uint64_t rows, uint64_t cols) {
-  if (container.dtype == DType::kI2_S) {
-    if (container.order == I2sOrder::kX86_1x4) return rows % 4 == 0;
-    return cols % (container.order == I2sOrder::kArm_64 ? 64 : 128) == 0;
+bool allows_shape(const Container& container, uint64_t rows, uint64_t cols) {
+  if (container.scale_rows > 0 &&
+      (rows % container.scale_rows != 0 || cols % (64 * container.scale_cols) != 0)) {
+    return false;
   }
-  if (container.dtype == DType::kQ2_0_G128) {
-    // Shares its type id with Q2_0_G64; told apart by the byte span, which needs sizes that differ after
-    // padding to 32.
-    const uint64_t n = rows * cols;
-    if ((n / 64 * 18 + 31) / 32 == (n / 128 * 34 + 31) / 32) return false;
+  const TernaryCodec* codec = find_codec(container.dtype);
+  const TlTile& tile = container.layout.tl_tile;
+  switch (container.dtype) {
+    case DType::kI2_S:  // blocks may straddle rows
+      if (container.layout.i2s_order == I2sOrder::kX86_1x4) return rows % 4 == 0;
+      return rows * cols % (container.layout.i2s_order == I2sOrder::kArm_64 ? 64 : 128) == 0;
+    case DType::kTL1:
+      return rows % tile.rows == 0 && cols % tile.cols == 0;
+    case DType::kTL2:
+      return rows % tile.rows == 0 && cols >= 256 && cols % tile.cols % 32 == 0;
+    default:
+      return rows % codec->block_rows == 0 && cols % codec->block_cols == 0;
   }
-  return cols % find_codec(container.dtype)->block_cols == 0;
+}
+
+bool allows(const Container& container, const TestTensor& t) {
+  const TernaryCodec* codec = find_codec(container.dtype);
+  if (!allows_shape(container, t.rows, t.cols) || (t.has_zero && !codec->has_zero)) return false;
+  if (t.vary == nullptr || codec->scale_scope == ScaleScope::kGroup) {
+    return t.vary_cols == 0 || t.vary_cols % codec->group_cols == 0;
+  }
+  return codec->scale_scope == ScaleScope::kRow && t.vary_cols == 0;
 }
 
 GgufWriter::Produce produce_dense(const TestTensor& tensor, DType dtype) {
@@ -48,12 +64,16 @@ GgufWriter::Produce produce_dense(const TestTensor& tensor, DType dtype) {
   };
 }
 
-GgufWriter::Produce produce_ternary(const TestTensor& tensor, const Container& container, float scale) {
-  return [tensor, container, scale](std::span<std::byte> out) {
+/// `is_apart`: the one scale of the tensor lies in a tensor of its own, those of the blocks are 1.
+GgufWriter::Produce produce_ternary(const TestTensor& tensor, const Container& container, bool is_apart) {
+  return [tensor, container, is_apart](std::span<std::byte> out) {
     const TernaryCodec* codec = find_codec(container.dtype);
     const std::vector<int8_t> trits = tensor.trits();
-    const std::vector<float> scales(tensor.rows * codec->scales_per_row(tensor.cols), scale);
-    return codec->encode(trits.data(), scales.data(), tensor.rows, tensor.cols, container.order, out);
+    std::vector<float> scales;
+    const uint64_t groups = codec->scales_per_row(tensor.cols);
+    for (uint64_t i = 0; i < tensor.rows * groups; ++i)
+      scales.push_back(is_apart ? 1.0f : tensor.scale_at(i / groups, i % groups * codec->group_cols));
+    return codec->encode(trits.data(), scales.data(), tensor.rows, tensor.cols, container.layout, out);
   };
 }
 
@@ -72,7 +92,8 @@ void add_vocabulary(const Vocabulary& v, GgufContents& contents) {
   if (v.model == "gpt2") contents.set("tokenizer.ggml.merges", std::vector<std::string>());
   contents.set("tokenizer.ggml.bos_token_id", v.bos);
   contents.set("tokenizer.ggml.eos_token_id", v.eos);
-  contents.set("tokenizer.ggml.add_bos_token", true);
+  contents.set("tokenizer.ggml.add_bos_token", v.add_bos);
+  if (v.add_eos) contents.set("tokenizer.ggml.add_eos_token", true);
   if (v.model == "llama") contents.set("tokenizer.ggml.unknown_token_id", uint32_t{0});
 }
 
@@ -97,13 +118,20 @@ void add_keys(const ModelShape& s, const GgufOptions& options, GgufContents& con
   size("rope.dimension_count", s.head_dim);
   contents.set(key("attention.layer_norm_rms_epsilon"), s.rms_eps);
   contents.set(key("rope.freq_base"), s.rope_theta);
+  if (s.yarn_factor != 1) {
+    contents.set(key("rope.scaling.type"), std::string("yarn"));
+    contents.set(key("rope.scaling.factor"), s.yarn_factor);
+    contents.set(key("rope.scaling.original_context_length"), static_cast<uint32_t>(s.yarn_context));
+  }
+  if (s.has_linear_norms) size("pooling_type", 3);
   if (s.architecture == "bitllama") contents.set(key("linear_norm_epsilon"), 1e-12f);
   if (s.architecture == "bitnet-b1.58") contents.set(key("hidden_activation"), std::string("relu2"));
   if (s.architecture == "bitnet") contents.set(key("hidden_activation"), std::string("silu"));
   if (!s.is_ternary) return;
-  if (s.architecture == "llama") contents.set("tern.activation", std::string("int8"));
+  if ((s.architecture == "llama" || s.architecture == "qwen3") && *s.activation != 0)
+    contents.set("tern.activation", std::string(s.activation));
   if (options.container.dtype == DType::kI2_S) {
-    contents.set("tern.i2_s.order", std::string(order_name(options.container.order)));
+    contents.set("tern.i2_s.order", std::string(order_name(options.container.layout.i2s_order)));
   }
 }
 
@@ -116,7 +144,7 @@ std::vector<float> TestTensor::values() const {
     return out;
   }
   const std::vector<int8_t> t = trits();
-  for (size_t i = 0; i < t.size(); ++i) out[i] = static_cast<float>(t[i]) * scale;
+  for (size_t i = 0; i < t.size(); ++i) out[i] = static_cast<float>(t[i]) * scale_at(i / cols, i % cols);
   return out;
 }
 
@@ -142,8 +170,14 @@ const std::vector<Container>& ternary_containers() {
       {"tq2_0", DType::kTQ2_0},
       {"iq1_bn", DType::kIQ1_BN},
       {"iq2_bn", DType::kIQ2_BN},
+      {"iq2_bn_r4", DType::kIQ2_BN_R4},
+      {"q1_0", DType::kQ1_0},
       {"q2_0_g64", DType::kQ2_0_G64},
       {"q2_0_g128", DType::kQ2_0_G128},
+      {"ptq1_0", DType::kPTQ1_0},
+      {"tl1", DType::kTL1, TlTile{32, 16, 32}},
+      {"tl2", DType::kTL2, TlTile{32, 96, 32}},
+      {"i2_s-block-scales", DType::kI2_S, {}, 2, 4},
   };
   return containers;
 }
@@ -156,9 +190,25 @@ const Container* find_container(std::string_view name) {
 }
 
 bool can_hold(const Container& container, const TestModel& model) {
-  return std::all_of(model.tensors.begin(), model.tensors.end(), [&container](const TestTensor& t) {
-    return !t.is_ternary() || allows(container, t.rows, t.cols);
-  });
+  return std::all_of(model.tensors.begin(), model.tensors.end(),
+                     [&container](const TestTensor& t) { return !t.is_ternary() || allows(container, t); });
+}
+
+WeightsOptions weights_options(const Container& container, const TestModel& model) {
+  WeightsOptions options;
+  const TlTile& tile = container.layout.tl_tile;
+  if (tile.rows == 0) return options;
+  std::string ini;  // the way that users have: bitnet.cpp's kernel_config.ini
+  std::set<std::pair<uint64_t, uint64_t>> seen;
+  for (const TestTensor& t : model.tensors) {
+    if (!t.is_ternary() || !seen.emplace(t.rows, t.cols).second) continue;
+    ini += fmt::format("[Kernels_{}]\nm = {}\nk = {}\nbm = {}\nbk = {}\nbmm = {}\n", seen.size() - 1, t.rows,
+                       t.cols, tile.rows, tile.cols, tile.block_rows);
+  }
+  auto config = TlConfig::parse(ini);
+  TERN_CHECK(config.ok(), "the test's own kernel_config.ini");
+  options.tl_config = std::move(config).value();
+  return options;
 }
 
 Result<GgufOptions> gguf_options(const TestModel& model, std::string_view type, std::string_view embedding) {
@@ -241,12 +291,17 @@ GgufContents gguf_contents(const TestModel& model, const GgufOptions& options) {
       contents.tensors.push_back({t.name, dtype, shape, produce_dense(t, dtype)});
       continue;
     }
-    const bool is_apart = find_codec(options.container.dtype)->f16_scale && !fits_f16(t.scale);
-    contents.tensors.push_back({t.name, options.container.dtype, shape,
-                                produce_ternary(t, options.container, is_apart ? 1.0f : t.scale)});
+    const uint64_t scale_rows = options.container.scale_rows, scale_cols = options.container.scale_cols;
+    const bool is_apart =
+        scale_rows > 0 ||
+        (t.vary == nullptr && find_codec(options.container.dtype)->f16_scale && !fits_f16(t.scale));
+    contents.tensors.push_back(
+        {t.name, options.container.dtype, shape, produce_ternary(t, options.container, is_apart)});
     if (is_apart) {
       const std::string stem = t.name.substr(0, t.name.rfind(".weight"));
-      contents.add_f32(stem + ".scale", {t.scale});
+      contents.add_f32(stem + ".scale",
+                       std::vector<float>(std::max<uint64_t>(1, scale_rows * scale_cols), t.scale),
+                       scale_rows);
     }
   }
   return contents;

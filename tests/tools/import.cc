@@ -59,7 +59,7 @@ class Cursor {
 
 TestTensor dense_tensor(std::string name, uint64_t rows, uint64_t cols, std::vector<float> values) {
   auto shared = std::make_shared<const std::vector<float>>(std::move(values));
-  TestTensor tensor{std::move(name), rows, cols, 1, {}, {}};
+  TestTensor tensor{std::move(name), rows, cols};
   tensor.read_values = [shared, cols](uint64_t begin, uint64_t count, float* out) {
     std::memcpy(out, shared->data() + begin * cols, count * cols * sizeof(float));
   };
@@ -69,7 +69,7 @@ TestTensor dense_tensor(std::string name, uint64_t rows, uint64_t cols, std::vec
 TestTensor ternary_tensor(std::string name, uint64_t rows, uint64_t cols, float scale,
                           std::vector<int8_t> trits) {
   auto shared = std::make_shared<const std::vector<int8_t>>(std::move(trits));
-  TestTensor tensor{std::move(name), rows, cols, scale, {}, {}};
+  TestTensor tensor{std::move(name), rows, cols, scale};
   tensor.read_trits = [shared, cols](uint64_t begin, uint64_t count, int8_t* out) {
     std::memcpy(out, shared->data() + begin * cols, count * cols);
   };

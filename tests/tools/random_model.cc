@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Random models of any shape, their vocabulary, and the list of shapes (dimensions of real models: FORMATS.md
-// B.4).
+// Random models of any shape and their vocabulary.
 #include <algorithm>
 #include <cmath>
 
@@ -42,17 +41,44 @@ float step_for(double deviation) {
   return std::exp2f(std::round(std::log2(static_cast<float>(deviation / 73.9))));
 }
 
-TestTensor random_ternary(std::string name, uint64_t rows, uint64_t cols, uint64_t seed) {
+/// A factor of 0.75 to 1.25, times `base`, exact in f16: what scales that differ within a matrix are made of.
+float f16_scale(uint64_t key, uint64_t i, double base) {
+  const double factor = 0.75 + static_cast<double>(word_at(~key, i) >> 56) / 512;
+  return f16_to_f32(f32_to_f16(static_cast<float>(factor * base)));
+}
+
+/// Lets the scales differ as `scales` says; `split_rows`: kShards halves the rows, else the columns.
+void vary_scales(TestTensor& t, uint64_t key, Scales scales, bool split_rows, double base) {
+  const uint64_t rows = t.rows, cols = t.cols;
+  if (scales == Scales::kShards) {
+    t.vary_cols = split_rows ? 0 : cols / 2;
+    t.vary = [=](uint64_t row, uint64_t col) {
+      return f16_scale(key, split_rows ? row * 2 / rows : col * 2 / cols, base);
+    };
+  } else if (scales == Scales::kGroups) {
+    t.vary_cols = 128;
+    t.vary = [=](uint64_t row, uint64_t col) { return f16_scale(key, row * (cols / 128) + col / 128, base); };
+  }
+}
+
+TestTensor random_ternary(std::string name, uint64_t rows, uint64_t cols, const ModelShape& shape,
+                          bool split_rows, uint64_t seed) {
   const uint64_t key = stream_of(seed, name);
-  TestTensor t{std::move(name), rows, cols, 1, {}, {}};
+  TestTensor t{std::move(name), rows, cols};
+  t.has_zero = shape.has_zero;
   // Inputs of deviation 1 give outputs of deviation 1, within 25 %: 0.594 of the weights are not zero. Real
   // scales are bf16, so this one is too.
   const double spread = 0.75 + static_cast<double>(word_at(key, ~uint64_t{0}) >> 56) / 512;
-  t.scale =
-      bf16_to_f32(f32_to_bf16(static_cast<float>(spread / std::sqrt(0.594 * static_cast<double>(cols)))));
-  t.read_trits = [key, cols](uint64_t begin, uint64_t count, int8_t* trits) {
-    for_bytes(key, begin * cols, count * cols, [trits](uint64_t i, uint8_t byte) {
-      trits[i] = byte < 104 ? int8_t{0} : byte < 180 ? int8_t{1} : int8_t{-1};  // 40.6 %, 29.7 %, 29.7 %
+  const double base = 1 / std::sqrt((shape.has_zero ? 0.594 : 1.0) * static_cast<double>(cols));
+  t.scale = bf16_to_f32(f32_to_bf16(static_cast<float>(spread * base)));
+  vary_scales(t, key, shape.scales, split_rows, base);
+  t.read_trits = [key, cols, has_zero = shape.has_zero](uint64_t begin, uint64_t count, int8_t* trits) {
+    for_bytes(key, begin * cols, count * cols, [trits, has_zero](uint64_t i, uint8_t byte) {
+      if (has_zero) {
+        trits[i] = byte < 104 ? int8_t{0} : byte < 180 ? int8_t{1} : int8_t{-1};  // 40.6 %, 29.7 %, 29.7 %
+      } else {
+        trits[i] = byte < 128 ? int8_t{1} : int8_t{-1};
+      }
     });
   };
   return t;
@@ -69,7 +95,7 @@ void read_steps(uint64_t key, uint64_t begin, uint64_t count, float step, float*
 TestTensor random_dense(std::string name, uint64_t rows, uint64_t cols, double deviation, uint64_t seed) {
   const uint64_t key = stream_of(seed, name);
   const float step = step_for(deviation);
-  TestTensor t{std::move(name), rows, cols, 1, {}, {}};
+  TestTensor t{std::move(name), rows, cols};
   t.read_values = [key, cols, step](uint64_t begin, uint64_t count, float* out) {
     read_steps(key, begin * cols, count * cols, step, out);
   };
@@ -77,14 +103,26 @@ TestTensor random_dense(std::string name, uint64_t rows, uint64_t cols, double d
 }
 
 /// Embedding or head. Rows of tokens that do not print are an eighth as large, and so are their logits.
+bool is_small_row(uint64_t token) { return token < 256 && (token < 32 || token >= 127); }
+
+TestTensor random_ternary_table(std::string name, const ModelShape& shape, uint64_t seed) {
+  TestTensor t = random_ternary(std::move(name), shape.vocab, shape.hidden, shape, true, seed);
+  const uint64_t key = stream_of(seed, t.name);
+  vary_scales(t, key, Scales::kGroups, true, 2.5 / std::sqrt(static_cast<double>(shape.hidden)));
+  t.vary = [vary = t.vary](uint64_t row, uint64_t col) {
+    return vary(row, col) * (is_small_row(row) ? 0.125f : 1.0f);
+  };
+  return t;
+}
+
 TestTensor random_embedding(std::string name, const ModelShape& shape, uint64_t seed) {
+  if (shape.has_ternary_tables) return random_ternary_table(std::move(name), shape, seed);
   TestTensor t = random_dense(std::move(name), shape.vocab, shape.hidden,
                               2.5 / std::sqrt(static_cast<double>(shape.hidden)), seed);
   t.read_values = [read = t.read_values, cols = shape.hidden](uint64_t begin, uint64_t count, float* out) {
     read(begin, count, out);
     for (uint64_t r = 0; r < count; ++r) {
-      const uint64_t token = begin + r;
-      if (token >= 256 || (token >= 32 && token < 127)) continue;
+      if (!is_small_row(begin + r)) continue;
       for (uint64_t c = 0; c < cols; ++c) out[r * cols + c] *= 0.125f;
     }
   };
@@ -94,7 +132,7 @@ TestTensor random_embedding(std::string name, const ModelShape& shape, uint64_t 
 /// A norm's weights: 1 + n/1024.
 TestTensor random_norm(std::string name, uint64_t width, uint64_t seed) {
   const uint64_t key = stream_of(seed, name);
-  TestTensor t{std::move(name), 0, width, 1, {}, {}};
+  TestTensor t{std::move(name), 0, width};
   t.read_values = [key, width](uint64_t, uint64_t, float* out) {
     read_steps(key, 0, width, 0x1p-10f, out);
     for (uint64_t i = 0; i < width; ++i) out[i] += 1.0f;
@@ -104,20 +142,27 @@ TestTensor random_norm(std::string name, uint64_t width, uint64_t seed) {
 
 void add_layer(TestModel& model, uint64_t layer, uint64_t seed) {
   const ModelShape& s = model.shape;
-  auto name = [layer](const char* part) { return fmt::format("blk.{}.{}.weight", layer, part); };
-  auto norm = [&](const char* part, uint64_t width) {
+  auto name = [layer](const std::string& part) { return fmt::format("blk.{}.{}.weight", layer, part); };
+  auto norm = [&](const std::string& part, uint64_t width) {
     model.tensors.push_back(random_norm(name(part), width, seed));
   };
-  auto projection = [&](const char* part, uint64_t rows, uint64_t cols) {
+  auto projection = [&](const std::string& part, uint64_t rows, uint64_t cols) {
+    const bool split_rows =
+        part != "attn_output" && part != "ffn_down";  // as model-parallel training shards them
     model.tensors.push_back(
-        s.is_ternary ? random_ternary(name(part), rows, cols, seed)
+        s.is_ternary ? random_ternary(name(part), rows, cols, s, split_rows, seed)
                      : random_dense(name(part), rows, cols, 1 / std::sqrt(static_cast<double>(cols)), seed));
+    if (s.has_linear_norms) norm(part + "_norm_in", cols);
   };
   const uint64_t heads = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim;
   if (s.has_block_norms()) norm("attn_norm", s.hidden);
   projection("attn_q", heads, s.hidden);
   projection("attn_k", kv, s.hidden);
   projection("attn_v", kv, s.hidden);
+  if (s.has_qk_norm()) {
+    norm("attn_q_norm", s.head_dim);
+    norm("attn_k_norm", s.head_dim);
+  }
   if (s.has_sub_norms()) norm("attn_sub_norm", heads);
   projection("attn_output", s.hidden, heads);
   if (s.has_block_norms()) norm("ffn_norm", s.hidden);
@@ -171,40 +216,16 @@ TestModel random_model(const ModelShape& shape, uint64_t seed) {
   TestModel model;
   model.shape = shape;
   model.vocabulary = byte_vocabulary(shape.vocab);
+  if (shape.architecture == "qwen3") {
+    model.vocabulary.pre = "qwen2";
+    model.vocabulary.add_bos = false;
+    model.vocabulary.add_eos = shape.has_linear_norms;
+  }
   model.tensors.push_back(random_embedding("token_embd.weight", shape, seed));
   for (uint64_t layer = 0; layer < shape.layers; ++layer) add_layer(model, layer, seed);
   model.tensors.push_back(random_norm("output_norm.weight", shape.hidden, seed));
   if (!shape.is_tied) model.tensors.push_back(random_embedding("output.weight", shape, seed));
   return model;
-}
-
-const std::vector<ModelShape>& known_shapes() {
-  //  name, architecture, hidden, ffn, layers, heads, kv heads, head_dim, vocab, context, eps, theta, ternary,
-  //  tied
-  static const std::vector<ModelShape> shapes = {
-      {"tiny", "bitnet-b1.58", 128, 256, 2, 4, 2, 32, 258, 512, 1e-5f, 10000, true, true},
-      {"bitnet-2b-4t", "bitnet-b1.58", 2560, 6912, 30, 20, 5, 128, 128256, 4096, 1e-5f, 500000, true, true},
-      {"bitnet-large", "bitnet", 1536, 4096, 24, 16, 16, 96, 32002, 2048, 1e-5f, 10000, true, true},
-      {"bitnet-3b", "bitnet", 3200, 8640, 26, 32, 32, 100, 32002, 2048, 1e-5f, 10000, true, true},
-      {"llama3-8b", "llama", 4096, 14336, 32, 32, 8, 128, 128256, 8192, 1e-5f, 500000, true, false},
-      {"llama-dense-small", "llama", 256, 688, 4, 8, 4, 32, 258, 1024, 1e-5f, 10000, false, false},
-      // Small ones with widths that no kernel's tile divides.
-      {"bitnet-odd", "bitnet-b1.58", 192, 320, 2, 6, 2, 32, 259, 256, 1e-5f, 500000, true, true},
-      {"bitnet-small", "bitnet", 256, 512, 2, 4, 4, 64, 258, 256, 1e-6f, 10000, true, true},
-      {"bitnet-ragged", "bitnet", 96, 172, 3, 6, 3, 16, 263, 256, 1e-5f, 10000, true, true},
-      {"llama-ternary-small", "llama", 256, 512, 2, 8, 2, 64, 260, 256, 1e-6f, 10000, true, false},
-      {"llama-dense-tiny", "llama", 128, 320, 2, 4, 2, 32, 258, 256, 1e-5f, 10000, false, false},
-      {"llama-dense-odd", "llama", 96, 172, 2, 6, 3, 16, 261, 256, 1e-5f, 10000, false, true},
-      {"bitllama-small", "bitllama", 128, 256, 2, 4, 4, 32, 258, 256, 1e-5f, 10000, true, true},
-  };
-  return shapes;
-}
-
-const ModelShape* find_shape(std::string_view name) {
-  for (const ModelShape& shape : known_shapes()) {
-    if (shape.name == name) return &shape;
-  }
-  return nullptr;
 }
 
 }  // namespace tern::test

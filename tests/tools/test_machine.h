@@ -68,15 +68,17 @@ class TempFolder {
 
 /// Opens and loads a file. Errors: those of Weights::open and Model::load.
 inline Result<std::shared_ptr<const Model>> load_model(const std::string& path, Machine& machine,
-                                                       const LoadOptions& options = {}) {
-  TERN_TRY_ASSIGN(auto weights, Weights::open(path));
+                                                       const LoadOptions& options = {},
+                                                       const WeightsOptions& weights_options = {}) {
+  TERN_TRY_ASSIGN(auto weights, Weights::open(path, weights_options));
   return Model::load(std::move(weights), machine.backend(), options);
 }
 
 /// A model with a runner; the machine is borrowed.
 inline Result<std::unique_ptr<Runner>> make_runner(const std::string& path, Machine& machine,
-                                                   const RunnerOptions& options = {}) {
-  TERN_TRY_ASSIGN(auto model, load_model(path, machine));
+                                                   const RunnerOptions& options = {},
+                                                   const WeightsOptions& weights_options = {}) {
+  TERN_TRY_ASSIGN(auto model, load_model(path, machine, {}, weights_options));
   return Runner::create(std::move(model), machine.backend(), options);
 }
 

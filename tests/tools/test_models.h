@@ -15,8 +15,13 @@
 #include "core/result.h"
 #include "formats/gguf_write.h"
 #include "formats/ternary/codec.h"
+#include "formats/weights.h"
 
 namespace tern::test {
+
+/// How the scales of a ternary matrix differ: not at all; by halves of its rows or columns (TriLM's
+/// model-parallel shards); per 128 columns of each row (Bonsai). All but the first are exact in f16.
+enum class Scales : uint8_t { kOne, kShards, kGroups };
 
 /// The numbers that decide the function of a model; names as in FORMATS.md B.4.
 struct ModelShape {
@@ -29,7 +34,16 @@ struct ModelShape {
   float rope_theta = 10000;
   bool is_ternary = true;  // of the seven projections of each layer
   bool is_tied = true;     // no output.weight
+  // What only some families have.
+  Scales scales = Scales::kOne;
+  bool has_zero = true;             // false: 1-bit weights
+  bool has_ternary_tables = false;  // embedding and head too, with a scale per 128 columns
+  bool has_linear_norms = false;    // *_norm_in, and last-token pooling
+  const char* activation = "int8";  // key tern.activation of llama and qwen3; empty: not written
+  float yarn_factor = 1;            // 1: no YaRN keys
+  uint64_t yarn_context = 0;
 
+  bool has_qk_norm() const { return architecture == "qwen3"; }
   bool has_sub_norms() const { return architecture.starts_with("bitnet"); }
   bool has_block_norms() const { return architecture != "bitllama"; }
 };
@@ -40,11 +54,15 @@ struct TestTensor {
   std::string name;  // as in the GGUF file
   uint64_t rows = 0, cols = 0;
   float scale = 1;  // ternary only
-  std::function<void(uint64_t row_begin, uint64_t row_count, float* values)>
-      read_values;                                                                        // [row_count, cols]
-  std::function<void(uint64_t row_begin, uint64_t row_count, int8_t* trits)> read_trits;  // null: dense
+  std::function<void(uint64_t row_begin, uint64_t row_count, float* values)> read_values =
+      {};  // [row_count, cols]
+  std::function<void(uint64_t row_begin, uint64_t row_count, int8_t* trits)> read_trits = {};  // null: dense
+  std::function<float(uint64_t row, uint64_t col)> vary = {};  // null: `scale` everywhere
+  uint64_t vary_cols = 0;  // columns over which `vary` is constant, 0: all of a row
+  bool has_zero = true;    // ternary only: false where no trit is 0
 
   bool is_ternary() const { return read_trits != nullptr; }
+  float scale_at(uint64_t row, uint64_t col) const { return vary ? vary(row, col) : scale; }
   uint64_t row_count() const { return rows == 0 ? 1 : rows; }
   /// All values as f32; of a ternary tensor, trit * scale.
   std::vector<float> values() const;
@@ -57,6 +75,7 @@ struct Vocabulary {
   std::vector<float> scores;         // empty: not written
   std::vector<int32_t> token_types;  // 1 normal, 2 unknown, 3 control, 6 byte
   uint32_t bos = 0, eos = 0;
+  bool add_bos = true, add_eos = false;
 };
 
 struct TestModel {
@@ -96,12 +115,16 @@ TestModel random_model(const ModelShape& shape, uint64_t seed);
 struct Container {
   std::string name;  // "i2_s", "i2_s-arm-64", "tq1_0"...
   DType dtype;
-  I2sOrder order = I2sOrder::kX86_128;
+  LayoutChoice layout = {};
+  uint64_t scale_cols = 0,
+           scale_rows = 0;  // > 0: the scale stands in an f32 `.scale` of this shape, repeated
 };
 const std::vector<Container>& ternary_containers();
 const Container* find_container(std::string_view name);  // null where the name is unknown
 /// True where the container's shape rules allow every ternary tensor of the model.
 bool can_hold(const Container& container, const TestModel& model);
+/// What a reader of the model in this container must know beyond the file: the tiles of TL1 and TL2.
+WeightsOptions weights_options(const Container& container, const TestModel& model);
 
 struct GgufOptions {
   Container container{"i2_s", DType::kI2_S};
