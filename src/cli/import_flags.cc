@@ -18,8 +18,7 @@ Status one_of(const char* flag, const std::string& value, std::string_view first
 }  // namespace
 
 void ImportFlags::add_to(CLI::App& command) {
-  command.add_option("--i2s-order", i2s_order,
-                     "byte order of the source's I2_S tensors: x86-128, arm-64 or x86-1x4");
+  container.add_to(command);
   command.add_option("--weight-scale", weight_scale,
                      "what packed uint8's weight_scale does: multiply or divide");
   command.add_option("--act", activations,
@@ -38,9 +37,8 @@ Result<ImportOptions> ImportFlags::resolve() const {
   TERN_TRY(one_of("--hidden-act", hidden_act, "silu", "relu2"));
   TERN_TRY(one_of("--chat-template", chat_template, "keep", "drop"));
   ImportOptions options;
-  if (!i2s_order.empty()) {
-    TERN_TRY_ASSIGN(options.i2s_order, parse_i2s_order(i2s_order));
-  }
+  TERN_TRY_ASSIGN(options.weights, container.weights_options());
+  TERN_TRY_ASSIGN(options.i2s_order, container.order());
   if (!weight_scale.empty()) options.scale_divides = weight_scale == "divide";
   options.activation_bits = activations;
   options.activation = hidden_act;

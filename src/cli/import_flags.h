@@ -6,13 +6,15 @@
 #include <chrono>
 #include <string>
 
+#include "cli/container_flags.h"
 #include "convert/convert.h"
 #include "hub/transfer_rate.h"
 
 namespace tern::cli {
 
 struct ImportFlags {
-  std::string i2s_order, weight_scale, activations, hidden_act, pre, chat_template;
+  ContainerFlags container;
+  std::string weight_scale, activations, hidden_act, pre, chat_template;
   bool absmean = false, no_tokenizer = false;
 
   void add_to(CLI::App& command);

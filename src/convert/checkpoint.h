@@ -18,6 +18,7 @@
 #include "core/result.h"
 #include "formats/gguf_write.h"
 #include "formats/ternary/codec.h"
+#include "formats/weights.h"
 #include "text/tokenizer.h"
 
 namespace tern {
@@ -78,6 +79,7 @@ using OpenTokenizer = std::function<Result<std::shared_ptr<const Tokenizer>>(con
 /// What a user may have to decide because files do not say it. Absent: by the file, refused where it is
 /// unclear.
 struct ImportOptions {
+  WeightsOptions weights;  // --tl-config, --type-id: how GGUF files are read
   std::optional<I2sOrder> i2s_order;
   std::optional<bool> scale_divides;  // --weight-scale divide | multiply
   bool absmean = false;  // --absmean: quantise dense projections although the config does not ask for it

@@ -44,7 +44,7 @@ Status check_paths(const std::string& source, const std::string& target, bool fo
 /// A file that does not name the byte order of its I2_S tensors must not be clearly better in another one.
 Status check_i2s_order(const std::string& source, const ConvertOptions& options, ConvertReport& report) {
   if (options.import.i2s_order || fs::is_directory(source)) return {};
-  TERN_TRY_ASSIGN(const auto weights, Weights::open(source));
+  TERN_TRY_ASSIGN(const auto weights, Weights::open(source, options.import.weights));
   if (!has_unmarked_i2s(weights->gguf())) return {};
   TERN_TRY_ASSIGN(const KernelTable kernels, choose_kernels("auto", detect_cpu_features()));
   const auto backend = make_cpu_backend(kernels, options.pool);

@@ -10,7 +10,9 @@
 namespace tern {
 namespace {
 
-constexpr uint64_t kMultiplier = 0x9FB21C651E98DF25u;  // odd, about half its bits set
+// Odd, about half their bits set. Two products with a rotation between them: after one alone, a change of the
+// highest bits stays where a change of the next word could undo it.
+constexpr uint64_t kFirst = 0x9FB21C651E98DF25u, kSecond = 0xD6E8FEB86659FD93u;
 
 uint64_t load(const std::byte* bytes) {
   uint64_t word;
@@ -33,7 +35,7 @@ uint64_t byte_sum(uint64_t word) {  // of eight bytes; the sum fits 16 bits
 
 void Digest::block(const std::byte* bytes) {
   for (size_t i = 0; i < 4; ++i) {
-    lanes_[i] = std::rotl((lanes_[i] ^ load(bytes + 8 * i)) * kMultiplier, 29);
+    lanes_[i] = std::rotl((lanes_[i] ^ load(bytes + 8 * i)) * kFirst, 32) * kSecond;
   }
 }
 

@@ -3,7 +3,7 @@
 // certificate said about the file as it was.
 #include <sys/stat.h>
 
-#include <cmath>
+#include <set>
 
 #include "convert/checkpoint.h"
 #include "core/printable.h"
@@ -41,39 +41,21 @@ CheckpointTensor dense_tensor(const SharedWeights& weights, const GgufTensorInfo
   return tensor;
 }
 
-/// The value of `<stem>.scale`, 1 where there is none.
-Result<float> multiplier_of(const GgufFile& file, const std::string& stem) {
-  const GgufTensorInfo* info = file.find_tensor(stem + ".scale");
-  if (info == nullptr) return 1.0f;
-  float value = 0;
-  if (info->rows() * info->cols() != 1 || dense_block_cols(info->dtype) != 1) {
-    return make_error(ErrorCode::kUnsupported, "tensor '{}.scale' is not one number", printable(stem));
-  }
-  dequantize_row(info->dtype, info->data.data(), 1, &value);
-  if (!std::isfinite(value) || value <= 0) {
-    return make_error(ErrorCode::kCorrupt, "tensor '{}.scale' is {}, expected a positive number",
-                      printable(stem), value);
-  }
-  return value;
-}
-
+/// The companions of the matrix (.scale; MLX: .scales, .biases) are folded into its scales and named in
+/// `folded`.
 Result<CheckpointTensor> ternary_tensor(const SharedWeights& weights, const GgufTensorInfo& info,
-                                        I2sOrder order) {
-  const TernaryCodec* codec = find_codec(info.dtype);
+                                        I2sOrder order, std::set<std::string>& folded) {
+  TERN_TRY_ASSIGN(TernaryView view, weights->ternary(info, order));
+  for (const GgufTensorInfo* companion : view.companions) folded.insert(companion->name);
   CheckpointTensor tensor;
   tensor.name = info.name;
   tensor.shape = info.shape;
   tensor.dtype = info.dtype;
-  tensor.scope = codec->scale_scope;
-  tensor.group_cols = codec->group_cols;
-  const std::string stem = info.name.substr(0, info.name.size() - std::string_view(".weight").size());
-  TERN_TRY_ASSIGN(const float multiplier, multiplier_of(weights->gguf(), stem));
-  tensor.read_trits = [weights, &info, codec, order, multiplier, groups = tensor.scales_per_row()](
-                          uint64_t begin, uint64_t count, int8_t* trits, float* scales) -> Status {
-    TERN_TRY(codec->decode(info.data, info.rows(), info.cols(), begin, count, order, trits, scales));
-    // As the loader: every scale is fl(scale * multiplier); a multiplier of 1 leaves it exact.
-    for (uint64_t i = 0; multiplier != 1.0f && i < count * groups; ++i) scales[i] *= multiplier;
-    return {};
+  tensor.scope = view.scale_scope;
+  tensor.group_cols = static_cast<uint32_t>(view.group_cols);
+  tensor.read_trits = [weights, read = std::move(view.read)](uint64_t begin, uint64_t count, int8_t* trits,
+                                                             float* scales) {
+    return read(begin, count, trits, scales);
   };
   tensor.release = [weights, &info] { weights->release(info); };
   return tensor;
@@ -87,16 +69,11 @@ Result<I2sOrder> order_of(const GgufFile& file, const ImportOptions& options) {
 }
 
 Status read_tensors(const SharedWeights& weights, I2sOrder order, Checkpoint& checkpoint) {
-  const GgufFile& file = weights->gguf();
-  for (const GgufTensorInfo& info : file.tensors) {
-    if (info.name.ends_with(".scale")) {
-      const std::string matrix = info.name.substr(0, info.name.size() - 6) + ".weight";
-      const GgufTensorInfo* scaled = file.find_tensor(matrix);
-      if (scaled != nullptr && is_ternary(scaled->dtype)) continue;  // folded into the matrix's scales
-    }
+  std::set<std::string> folded;
+  for (const GgufTensorInfo& info : weights->gguf().tensors) {
     checkpoint.source_bytes += info.byte_size;
-    if (is_ternary(info.dtype) && info.name.ends_with(".weight")) {
-      TERN_TRY_ASSIGN(CheckpointTensor tensor, ternary_tensor(weights, info, order));
+    if (is_ternary(info.dtype)) {
+      TERN_TRY_ASSIGN(CheckpointTensor tensor, ternary_tensor(weights, info, order, folded));
       checkpoint.tensors.push_back(std::move(tensor));
     } else if (dense_block_cols(info.dtype) != 0) {
       checkpoint.tensors.push_back(dense_tensor(weights, info));
@@ -105,6 +82,7 @@ Status read_tensors(const SharedWeights& weights, I2sOrder order, Checkpoint& ch
                         printable(info.name), dtype_name(info.dtype));
     }
   }
+  std::erase_if(checkpoint.tensors, [&](const CheckpointTensor& t) { return folded.count(t.name) != 0; });
   return {};
 }
 
@@ -133,7 +111,7 @@ Result<Checkpoint> read_file(const SharedWeights& weights, const ImportOptions& 
 }  // namespace
 
 Result<Checkpoint> open_gguf_checkpoint(const std::string& path, const ImportOptions& options) {
-  TERN_TRY_ASSIGN(const SharedWeights weights, Weights::open(path));
+  TERN_TRY_ASSIGN(const SharedWeights weights, Weights::open(path, options.weights));
   auto checkpoint = read_file(weights, options);
   if (!checkpoint.ok()) return std::move(checkpoint).error().in(printable(path, 512));
   struct stat info{};

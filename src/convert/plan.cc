@@ -56,6 +56,8 @@ Fit fit(DType dtype, const CheckpointTensor& t, const ScaleFacts& scales, I2sOrd
   Fit fit;
   if (dtype == DType::kI2_S && order == I2sOrder::kX86_1x4) {
     if (t.rows() % 4 != 0) fit.why_not = fmt::format("{} rows are no multiple of 4", t.rows());
+  } else if (t.rows() % codec.block_rows != 0) {
+    fit.why_not = fmt::format("{} rows are no multiple of {}", t.rows(), codec.block_rows);
   } else if (t.cols() % codec.block_cols != 0) {
     fit.why_not = fmt::format("{} columns are no multiple of {}", t.cols(), codec.block_cols);
   }

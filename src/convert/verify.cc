@@ -147,7 +147,7 @@ void Verifier::check_order(const std::shared_ptr<const Weights>& weights) {
 }
 
 Result<VerifyReport> Verifier::run() {
-  TERN_TRY_ASSIGN(const auto weights, Weights::open(path_));
+  TERN_TRY_ASSIGN(const auto weights, Weights::open(path_, options_.import.weights));
   TERN_TRY_ASSIGN(Checkpoint checkpoint, open_gguf_checkpoint(path_, options_.import));
   auto facts = all_facts(checkpoint, "reading");
   if (!facts.ok()) {

@@ -122,6 +122,8 @@ TEST(Certificate, StreamedLogitsAreThoseOfTheWholeModel) {
     const TestModel model = random_model(*find_shape(shape), 5);
     GgufOptions options;
     for (const Container& container : ternary_containers()) {
+      if (container.dtype == DType::kTL1 || container.dtype == DType::kTL2)
+        continue;  // their tiles are not in the file
       if (can_hold(container, model)) options.container = container;
     }
     ASSERT_TRUE(write_gguf(model, options, folder.file("m.gguf")).ok());
@@ -141,7 +143,7 @@ TEST(Certificate, DamageIsFoundAndNamed) {
   ASSERT_EQ(convert(write_model(folder, "tiny"), out), "");
   const auto weights = Weights::open(out);
   ASSERT_TRUE(weights.ok());
-  const GgufTensorInfo* tensor = (*weights)->gguf().find_tensor("blk.1.ffn_up.weight");
+  const GgufTensorInfo* tensor = (*weights)->gguf().find_tensor("blk.0.attn_v.weight");
   const uint64_t offset = (*weights)->gguf().data_offset + tensor->offset;
   std::string bytes = slurp(out);
   // A byte of four codes becomes another legal one: no decoder can see that.
@@ -149,7 +151,7 @@ TEST(Certificate, DamageIsFoundAndNamed) {
   spill(folder.file("bad.gguf"), bytes);
   const VerifyReport report = verify(folder.file("bad.gguf"));
   EXPECT_FALSE(report.ok());
-  EXPECT_THAT(text_of(report, Finding::Kind::kBad), HasSubstr("'blk.1.ffn_up.weight': other trits"));
+  EXPECT_THAT(text_of(report, Finding::Kind::kBad), HasSubstr("'blk.0.attn_v.weight': other trits"));
   EXPECT_THAT(text_of(report, Finding::Kind::kBad), HasSubstr("logits scalar"));
 }
 
@@ -209,7 +211,7 @@ TEST(Resume, GoesOnWhereItStoppedAndGivesTheSameFile) {
   const std::string source = write_model(folder, "bitnet-small");
   ASSERT_EQ(convert(source, folder.file("whole.gguf")), "");
   const std::string whole = slurp(folder.file("whole.gguf"));
-  for (const int64_t stop_at : {1, 200000, 300000}) {
+  for (const int64_t stop_at : {1, 300000, 450000}) {
     const std::string target = folder.file("resumed" + std::to_string(stop_at) + ".gguf");
     const Status status = interrupted(source, target, stop_at);
     ASSERT_FALSE(status.ok());
@@ -231,7 +233,7 @@ TEST(Resume, DamagedOrForeignLeftoversAreNotUsed) {
   ASSERT_EQ(convert(source, folder.file("whole.gguf")), "");
   const std::string whole = slurp(folder.file("whole.gguf")), target = folder.file("t.gguf");
   const auto spoil = [&](const std::function<void()>& damage) {
-    ASSERT_FALSE(interrupted(source, target, 250000).ok());
+    ASSERT_FALSE(interrupted(source, target, 450000).ok());
     damage();
     const auto report = convert_model(source, target, convert_options());
     ASSERT_TRUE(report.ok()) << report.error().message;

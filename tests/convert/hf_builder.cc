@@ -121,8 +121,7 @@ void add_ternary(const TestModel& model, const TestTensor& tensor, const HfOptio
     case HfStorage::kPackedDivide: {
       const bool divides = options.storage == HfStorage::kPackedDivide;
       out.tensors[name] = packed(trits, tensor.rows, tensor.cols);
-      out.tensors[name + "_scale"] =
-          dense({divides ? 1.0f / tensor.scale : tensor.scale}, {1}, divides ? "F32" : "BF16");
+      out.tensors[name + "_scale"] = dense({divides ? 1.0f / tensor.scale : tensor.scale}, {1}, "BF16");
       return;
     }
     case HfStorage::kMasterBf16:

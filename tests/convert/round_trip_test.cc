@@ -23,7 +23,10 @@ std::vector<const ModelShape*> small_shapes() {
 std::vector<const Container*> containers_of(const TestModel& model) {
   std::vector<const Container*> containers;
   for (const Container& container : ternary_containers()) {
-    if (model.shape.is_ternary && can_hold(container, model)) containers.push_back(&container);
+    const bool has_unstated_tiles = container.dtype == DType::kTL1 || container.dtype == DType::kTL2;
+    if (model.shape.is_ternary && !has_unstated_tiles && can_hold(container, model)) {
+      containers.push_back(&container);
+    }
   }
   return containers;
 }
@@ -39,13 +42,17 @@ TEST_P(RoundTrip, EveryPairOfContainersKeepsTheNumbers) {
   const TestModel model = random_model(*GetParam(), 3);
   TempFolder folder;
   const auto containers = containers_of(model);
+  // I2_S with blocks that straddle rows is read, not written.
+  const bool is_multiple_of_128 = model.shape.hidden % 128 == 0 && model.shape.intermediate % 128 == 0;
   for (const Container* from : containers) {
     GgufOptions options;
     options.container = *from;
     const std::string source = folder.file(from->name + ".gguf");
     ASSERT_TRUE(write_gguf(model, options, source).ok());
     for (const Container* to : containers) {
-      if (!is_written(*to) || to->order != I2sOrder::kX86_128) continue;
+      if (!is_written(*to) || (to->dtype == DType::kI2_S && !is_multiple_of_128) ||
+          to->layout.i2s_order != I2sOrder::kX86_128)
+        continue;
       ConvertOptions convert_to = with_type(std::string(dtype_name(to->dtype)));
       convert_to.skip_self_check = true;
       convert_to.force = true;
@@ -125,7 +132,8 @@ TEST(HuggingFaceRoundTrip, FilesComeBackByteForByte) {
     for (const auto& [name, tensor] : a) {
       ASSERT_TRUE(b.count(name)) << name;
       // A norm may come back in another float type that holds the same values: the linears never do.
-      if (name.find("proj") != std::string::npos) EXPECT_TRUE(tensor == b.at(name)) << name;
+      if (name.find("proj") == std::string::npos) continue;
+      EXPECT_TRUE(tensor == b.at(name)) << name;
     }
   }
 }

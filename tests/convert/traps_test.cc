@@ -237,14 +237,14 @@ TEST_F(Trap, ByteOrderOfATrainedModel) {
     const std::string file = folder_.file(std::string(name) + ".gguf");
     ASSERT_TRUE(write_contents(contents, file).ok());
     const std::string message = convert(file, folder_.file(std::string(name) + "-out.gguf"));
-    if (options.container.order == I2sOrder::kX86_128) {
+    if (options.container.layout.i2s_order == I2sOrder::kX86_128) {
       EXPECT_EQ(message, "");
       continue;
     }
     const std::string order = std::string(name).substr(5);
     EXPECT_THAT(message, HasSubstr("--i2s-order " + order));
     ConvertOptions decided = convert_options();
-    decided.import.i2s_order = options.container.order;
+    decided.import.i2s_order = options.container.layout.i2s_order;
     EXPECT_EQ(convert(file, folder_.file(std::string(name) + "-out.gguf"), decided), "");
     expect_same_numbers(folder_.file("i2_s-out.gguf"), folder_.file(std::string(name) + "-out.gguf"));
   }
