@@ -8,11 +8,44 @@
 #include "core/printable.h"
 
 namespace tern {
+namespace {
+
+constexpr uint64_t kNumericsVersion = 1;  // docs/numerics.md
+
+/// What a file that tern wrote says of itself and what costs nothing to compare: a file cut and stitched
+/// together by other tools, or made for other numerics, is noticed when it is opened. `tern verify` looks at
+/// the rest.
+Status check_own_keys(const GgufFile& file) {
+  TERN_TRY_ASSIGN(const auto numerics, file.get_uint("tern.numerics"));
+  if (numerics && *numerics != kNumericsVersion) {
+    return make_error(ErrorCode::kUnsupported,
+                      "key 'tern.numerics' is {}, this tern computes {}: convert the model again", *numerics,
+                      kNumericsVersion);
+  }
+  TERN_TRY_ASSIGN(const auto count, file.get_uint("tern.tensor_count"));
+  TERN_TRY_ASSIGN(const auto bytes, file.get_uint("tern.tensor_bytes"));
+  uint64_t found = 0;
+  for (const GgufTensorInfo& tensor : file.tensors) found += tensor.byte_size;
+  if (count && *count != file.tensors.size()) {
+    return make_error(ErrorCode::kCorrupt, "key 'tern.tensor_count' is {}, the file has {} tensors", *count,
+                      file.tensors.size());
+  }
+  if (bytes && *bytes != found) {
+    return make_error(ErrorCode::kCorrupt, "key 'tern.tensor_bytes' is {}, the tensors have {} bytes", *bytes,
+                      found);
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<std::shared_ptr<const Weights>> Weights::open(const std::string& path, const WeightsOptions& options) {
   TERN_TRY_ASSIGN(auto file, MappedFile::open(path));
   auto gguf = parse_gguf(file->bytes(), options.gguf);
   if (!gguf.ok()) return std::move(gguf).error().in(printable(path, 512));
+  if (Status status = check_own_keys(*gguf); !status.ok()) {
+    return std::move(status).error().in(printable(path, 512));
+  }
   return std::shared_ptr<const Weights>(
       new Weights(std::move(file), std::move(gguf).value(), options.tl_config));
 }
