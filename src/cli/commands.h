@@ -18,5 +18,7 @@ void add_show_command(CLI::App& app, int* exit_code);        // show.cc
 void add_rm_command(CLI::App& app, int* exit_code);          // rm.cc
 void add_bench_command(CLI::App& app, int* exit_code);       // bench.cc
 void add_profile_command(CLI::App& app, int* exit_code);     // profile.cc
+void add_convert_command(CLI::App& app, int* exit_code);     // convert.cc
+void add_verify_command(CLI::App& app, int* exit_code);      // verify.cc
 
 }  // namespace tern::cli
