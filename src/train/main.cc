@@ -34,9 +34,9 @@ extern "C" void on_signal(int signal) {
 }
 
 struct Flags {
-  std::string config, device = "cpu", dtype, output;
+  std::string config, dtype, output;
   std::string teacher;  // a file of `tern distill`
-  bool resume = false;
+  bool resume = false, prepare_only = false;
   int64_t steps = -1, log_every = 0, threads = 0;
   std::string export_from;  // a checkpoint or a run's folder: export instead of training
   ExportOptions exporting;
@@ -117,6 +117,11 @@ Status run_training(const Flags& flags) {
   TERN_TRY_ASSIGN(const Prepared prepared, prepare(config, [&](std::string_view, int64_t, int64_t) {
                     return !stop_requested.load();
                   }));
+  if (flags.prepare_only) {
+    display.note(fmt::format("{} and {} are {}", prepared.tokenizer_path, prepared.token_path,
+                             prepared.reused ? "there already" : "made"));
+    return {};
+  }
   TrainOptions options;
   options.resume = flags.resume;
   options.stop_after = flags.steps;
@@ -178,6 +183,7 @@ int main(int argc, char** argv) {
   app.add_option("--license", flags.exporting.license, "with --export: SPDX name of the model's licence");
   app.add_option("--teacher", flags.teacher,
                  "logits of a teacher to learn from, as `tern distill` collects them");
+  app.add_flag("--prepare", flags.prepare_only, "make the tokenizer and the token file, do not train");
   app.add_flag("--resume", flags.resume, "continue from the newest checkpoint");
   app.add_option("--steps", flags.steps, "stop after so many steps of this call (with a checkpoint)");
   app.add_option("--output", flags.output, "folder instead of the configuration's");
