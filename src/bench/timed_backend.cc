@@ -59,6 +59,13 @@ void TimedBackend::embed(const DenseWeight& table, std::span<const int32_t> toke
         [&] { inner_.embed(table, tokens, h); });
 }
 
+void TimedBackend::embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) {
+  const auto rows = static_cast<int64_t>(tokens.size());
+  const double row_bytes = static_cast<double>(table.resident_bytes()) / static_cast<double>(table.rows());
+  timed({.op = OpClass::kEmbed, .rows = rows, .bytes = static_cast<double>(rows) * row_bytes},
+        [&] { inner_.embed_ternary(table, tokens, h); });
+}
+
 void TimedBackend::rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                             float* y) {
   timed({.op = OpClass::kNorm, .rows = rows, .bytes = f32_bytes(rows * width)},

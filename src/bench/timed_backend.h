@@ -53,6 +53,7 @@ class TimedBackend final : public Backend {
     return inner_.pack_ternary(source);
   }
   void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) override;
+  void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) override;
   void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
                 float* y) override;
   void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override;
