@@ -49,8 +49,8 @@ done >"$work/text.txt"
 
 config run 1000000
 expect "no such configuration" 1 'nothing.json' "$work/nothing.json"
-sed 's/hidden_size/hiden_size/' "$work/run.json" >"$work/typo.json"
-expect "an unknown key" 2 'hiden_size' "$work/typo.json"
+sed 's/"layers": 2/"layers": 2, "layrs": 2/' "$work/run.json" >"$work/typo.json"
+expect "an unknown key" 2 'layrs' "$work/typo.json"
 sed 's/"batch_tokens": 256/"batch_tokens": 250/' "$work/run.json" >"$work/odd.json"
 expect "a batch that rows do not divide" 2 'batch_tokens' "$work/odd.json"
 sed 's/text.txt/absent.txt/' "$work/run.json" >"$work/absent.json"
