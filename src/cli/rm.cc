@@ -17,16 +17,16 @@ struct RmFlags {
   bool leftovers = false, yes = false, json = false;
 };
 
-Status ask_first(const RmFlags& flags, const std::vector<std::string>& names) {
-  if (flags.yes) return {};
+/// False where the user does not want it after all.
+Result<bool> ask_first(const RmFlags& flags, const std::vector<std::string>& names) {
+  if (flags.yes) return true;
   if (!stdin_is_terminal() || !stderr_is_terminal()) {
     return make_error(ErrorCode::kUsage, "nobody to ask: --yes removes without asking");
   }
   std::string what;
   for (const std::string& name : names) what += (what.empty() ? "" : ", ") + one_line(name, 200);
   if (flags.leftovers) what += (what.empty() ? "" : " and ") + std::string("what interrupted downloads left");
-  if (ask_yes(fmt::format("Remove {}?", what))) return {};
-  return make_error(ErrorCode::kCancelled, "nothing was removed");
+  return ask_yes(fmt::format("Remove {}?", what));
 }
 
 Status run_rm(const RmFlags& flags) {
@@ -39,7 +39,11 @@ Status run_rm(const RmFlags& flags) {
   if (names.empty() && !flags.leftovers) {
     return make_error(ErrorCode::kUsage, "nothing to remove: name models (tern list), or --leftovers");
   }
-  TERN_TRY(ask_first(flags, names));
+  TERN_TRY_ASSIGN(const bool is_wanted, ask_first(flags, names));
+  if (!is_wanted) {
+    print_note("nothing was removed");
+    return {};
+  }
   const InterruptGuard interrupt;
   hub::RemoveReport total;
   const auto add = [&](const hub::RemoveReport& report) {

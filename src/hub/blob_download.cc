@@ -69,18 +69,11 @@ Result<std::string> partial_key(const RemoteFile& file) {
 Result<std::unique_ptr<BlobDownload>> BlobDownload::open(const Store& store, const RemoteFile& file,
                                                          std::string url, const HubOptions& options,
                                                          HubContext context, uint64_t part_bytes,
-                                                         const std::function<void()>& on_wait) {
+                                                         FileLock lock) {
   TERN_TRY_ASSIGN(const std::string key, partial_key(file));
-  std::string path = store.partial_path(key);
-  TERN_TRY_ASSIGN(FileLock lock, FileLock::acquire(path + ".lock", options.cancel, on_wait));
-  if (!file.sha256.empty() &&
-      store.has_blob(file.sha256, file.size)) {  // whoever was waited for has finished it
-    lock.remove_file();
-    return std::unique_ptr<BlobDownload>();
-  }
   std::unique_ptr<BlobDownload> download(new BlobDownload(store, file, std::move(url), options,
-                                                          std::move(context), part_bytes, std::move(path),
-                                                          std::move(lock)));
+                                                          std::move(context), part_bytes,
+                                                          store.partial_path(key), std::move(lock)));
   TERN_TRY(download->open_files());
   return download;
 }
@@ -142,9 +135,11 @@ std::optional<Extent> BlobDownload::next_part() {
 Status BlobDownload::fetch(HttpClient& client, Extent extent) {
   PartInProgress part{extent, extent.begin, extent.begin};
   uint64_t farthest = part.at;
+  bool is_repeated = false;
   Status status;
   for (int failures = 0; part.at < extent.end;) {
-    const HttpOutcome outcome = attempt(client, part);
+    const HttpOutcome outcome = attempt(client, part, is_repeated);
+    is_repeated = true;
     if (restart_wanted_) break;  // abandoned, not failed
     if (outcome.status.ok() && part.at == extent.end) break;
     if (part.at > farthest) failures = 0;  // it goes on, if in pieces
@@ -169,8 +164,9 @@ Status BlobDownload::fetch(HttpClient& client, Extent extent) {
   return status;
 }
 
-HttpOutcome BlobDownload::attempt(HttpClient& client, PartInProgress& part) {
+HttpOutcome BlobDownload::attempt(HttpClient& client, PartInProgress& part, bool is_repeated) {
   HttpRequest request;
+  request.fresh_connection = is_repeated;
   request.url = url_;
   request.cancel = options_.cancel;
   const Extent wanted{part.at, part.extent.end};

@@ -22,13 +22,11 @@ Result<std::string> partial_key(const RemoteFile& file);
 
 class BlobDownload {
  public:
-  /// Locks the partial download (waiting for another process that works on it, which `on_wait` is told),
-  /// reads its journal and reserves the disk space. nullptr where the blob is there once the lock is held.
-  /// Errors: kIo, kCancelled.
+  /// Reads the journal of the partial download and reserves the disk space. `lock` is that of its partial
+  /// path. Errors: kIo.
   static Result<std::unique_ptr<BlobDownload>> open(const Store& store, const RemoteFile& file,
                                                     std::string url, const HubOptions& options,
-                                                    HubContext context, uint64_t part_bytes,
-                                                    const std::function<void()>& on_wait);
+                                                    HubContext context, uint64_t part_bytes, FileLock lock);
   ~BlobDownload();
   BlobDownload(const BlobDownload&) = delete;
   BlobDownload& operator=(const BlobDownload&) = delete;
@@ -65,7 +63,7 @@ class BlobDownload {
   struct PartInProgress;
   Status open_files();
   Status rewrite_journal();
-  HttpOutcome attempt(HttpClient& client, PartInProgress& part);
+  HttpOutcome attempt(HttpClient& client, PartInProgress& part, bool is_repeated);
   Status check_head(const Headers& head, const std::string& linked_tag, const PartInProgress& part);
   Status check_partial_head(const Headers& head, const PartInProgress& part);
   Status check_whole_head(const Headers& head, const PartInProgress& part);

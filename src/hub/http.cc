@@ -103,8 +103,10 @@ bool is_redirect(int status) {
 }
 
 Error transfer_error(CURLcode code, const char* detail, const std::string& url) {
-  return make_error(ErrorCode::kIo, "{}: {}", without_query(url),
-                    printable(*detail != '\0' ? detail : curl_easy_strerror(code), 300));
+  const bool is_trust = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+  return make_error(ErrorCode::kIo, "{}: {}{}", without_query(url),
+                    printable(*detail != '\0' ? detail : curl_easy_strerror(code), 300),
+                    is_trust ? " (are the system's certificates installed? Debian: ca-certificates)" : "");
 }
 
 }  // namespace
@@ -152,6 +154,7 @@ CURLcode HttpClient::Handle::perform(const HttpRequest& request, const HttpOptio
   curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, options.user_agent.c_str());
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_seconds * 1000));
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_seconds));

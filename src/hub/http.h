@@ -31,6 +31,8 @@ struct HttpRequest {
   std::string url;
   std::optional<Extent> range;
   std::string if_range;  // a strong entity tag without quotes, or empty
+  bool fresh_connection =
+      false;  // not one that is kept: after a failure it may hold bytes of the answer before
   const std::atomic<bool>* cancel = nullptr;
   /// The head of the answer that counts (2xx), before its body, with the X-Linked-Etag of any answer on the
   /// way (empty: none): what a hub calls a file that it stores elsewhere. An Error ends the transfer.

@@ -75,7 +75,9 @@ class Notes {
 class Downloads {
  public:
   Downloads(const Store& store, const Hub& hub, const PullOptions& options, Notes& notes)
-      : store_(store), hub_(hub), options_(options), notes_(notes) {}
+      : store_(store), hub_(hub), options_(options), notes_(notes), hub_options_(hub.options()) {
+    hub_options_.cancel = &stop_;
+  }
 
   Status open(const std::map<std::string, RemoteFile>& by_key, const std::string& repo,
               const std::string& commit);
@@ -97,6 +99,8 @@ class Downloads {
   const Hub& hub_;
   const PullOptions& options_;
   Notes& notes_;
+  std::atomic<bool> stop_{false};  // the user's wish, or a failure: what is in flight ends too
+  HubOptions hub_options_;         // with stop_ as what cancels
   std::vector<std::unique_ptr<BlobDownload>> downloads_;
   uint64_t fetched_ = 0;
 
@@ -138,13 +142,16 @@ Status Downloads::open(const std::map<std::string, RemoteFile>& by_key, const st
           fmt::format("{} is being downloaded by another process: waiting for it", printable(path, 200)));
       notes_.hand_out();
     };
-    TERN_TRY_ASSIGN(auto download,
-                    BlobDownload::open(store_, file, hub_.file_url(repo, commit, file.path), hub_.options(),
-                                       hub_.context(repo, commit), options_.part_bytes, on_wait));
-    if (download == nullptr) {
+    TERN_TRY_ASSIGN(FileLock lock,
+                    FileLock::acquire(store_.partial_path(key) + ".lock", options_.hub.cancel, on_wait));
+    if (!file.sha256.empty() && store_.has_blob(file.sha256, file.size)) {  // whoever was waited for has it
+      lock.remove_file();
       hashes_[key] = file.sha256;
       continue;
     }
+    TERN_TRY_ASSIGN(auto download,
+                    BlobDownload::open(store_, file, hub_.file_url(repo, commit, file.path), hub_options_,
+                                       hub_.context(repo, commit), options_.part_bytes, std::move(lock)));
     fetched_ += file.size - download->received();
     downloads_.push_back(std::move(download));
   }
@@ -166,6 +173,7 @@ uint64_t Downloads::total() const {
 void Downloads::fail(const Error& error) {
   const std::lock_guard guard(mutex_);
   if (status_.ok()) status_ = error;
+  stop_ = true;
   changed_.notify_all();
 }
 
@@ -211,7 +219,9 @@ void Downloads::work() {
 }
 
 void Downloads::wait_and_report() {
+  const std::atomic<bool>* cancel = options_.hub.cancel;
   while (true) {
+    if (cancel != nullptr && *cancel) stop_ = true;
     PullProgress progress{received(), total()};
     progress.is_checking = progress.done == progress.total;
     if (options_.on_progress && progress.total > 0) options_.on_progress(progress);

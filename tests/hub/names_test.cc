@@ -44,7 +44,7 @@ TEST(Names, SafePaths) {
     EXPECT_TRUE(is_safe_path(good)) << good;
   std::string deep = "a";
   for (int i = 0; i < 16; ++i) deep += "/a";
-  for (const std::string bad :
+  for (const std::string& bad :
        {std::string(), std::string("/a"), std::string("a/"), std::string("a//b"), std::string("."),
         std::string("a/./b"), std::string(".."), std::string("../a"), std::string("a/.."),
         std::string("a\\b"), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff"),

@@ -120,8 +120,8 @@ TEST(Headers, NextLink) {
 
 TEST(Token, IsOneWord) {
   EXPECT_EQ(*parse_token("hf_abc\r\n"), "hf_abc");
-  for (const std::string bad : {std::string(), std::string("\n"), std::string("a b"),
-                                std::string("a\nX-Evil: b"), std::string(2000, 'a')}) {
+  for (const std::string& bad : {std::string(), std::string("\n"), std::string("a b"),
+                                 std::string("a\nX-Evil: b"), std::string(2000, 'a')}) {
     const auto token = parse_token(bad);
     ASSERT_FALSE(token.ok());
     EXPECT_THAT(token.error().message, Not(HasSubstr("Evil")));
