@@ -34,5 +34,5 @@ awk 'BEGIN { RS = "<[|]endoftext[|]>" }
 for file in "$HERE"/prose/*.txt; do cat "$file"; printf '\n<|endoftext|>\n'; done > "$OUT/data/own.txt"
 
 python3 "$HERE/qa_set.py" "$OUT/data" >&2
-cp "$HERE/config.json" "$OUT/config.json"
+cp "$HERE/config.json" "$HERE/draft.json" "$OUT"
 wc -c "$OUT"/data/* >&2
