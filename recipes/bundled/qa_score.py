@@ -47,9 +47,9 @@ def items_of(facts, arguments):
     else:
         items = []
         for fact in facts:
-            held_out = {qa_set.words_of(q) for q in qa_set.held_out_questions(fact)}
+            held_out = {qa_set.same(q) for q in qa_set.held_out_questions(fact)}
             items += [{"id": fact.id, "topic": fact.topic, "question": q, "keys": fact.keys, "answer": fact.answer}
-                      for q in fact.questions if qa_set.words_of(q) not in held_out]
+                      for q in fact.questions if qa_set.same(q) not in held_out]
         items = items[::10]
     return items[:arguments.limit] if arguments.limit else items
 

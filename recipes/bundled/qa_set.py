@@ -31,11 +31,16 @@ class BadSet(Exception):
 
 
 def words_of(question):
-    """The question without case, blanks and punctuation: what counts as the same question. Signs that carry meaning
-    here (flags, slash commands, sums) stay."""
+    """The words of a question without case and punctuation. Signs that carry meaning here (flags, slash commands, sums)
+    stay."""
     kept = re.sub(r"[^a-z0-9+*/=<>\"_.\- ]", "", question.lower())
     kept = re.sub(r"\.+(\s|$)", " ", kept)
-    return "".join(kept.split()) or question.strip()
+    return " ".join(kept.split()) or question.strip()
+
+
+def same(question):
+    """What counts as the same question: 'RMS norm?' is 'rmsnorm'."""
+    return words_of(question).replace(" ", "")
 
 
 def hash_of(*parts):
@@ -97,10 +102,10 @@ def check(facts):
                 relation = "does not match its own keys" if other is fact else f"is matched by the keys of {fact.id}"
                 raise BadSet(f"{other.id}: the answer {relation}")
         for question in fact.questions:
-            first = asked.setdefault(words_of(question), fact.id)
+            first = asked.setdefault(same(question), fact.id)
             if first != fact.id:
                 raise BadSet(f"'{question}' is asked in {first} and in {fact.id}")
-        left = len({words_of(q) for q in fact.questions}) - len(held_out_questions(fact))
+        left = len({same(q) for q in fact.questions}) - len(held_out_questions(fact))
         if left < MIN_TRAINING_QUESTIONS:
             raise BadSet(f"{fact.id}: {left} training questions, expected at least {MIN_TRAINING_QUESTIONS}")
 
@@ -189,14 +194,13 @@ def spellings(fact, question):
 
 def examples(facts):
     """The training conversations, in a fixed order that mixes the facts."""
-    held_out = {words_of(question) for fact in facts for question in held_out_questions(fact)}
-    owner = {words_of(q): fact.id for fact in facts for q in fact.questions}
+    held_out = {same(question) for fact in facts for question in held_out_questions(fact)}
+    owner = {same(q): fact.id for fact in facts for q in fact.questions}
     pairs = {}
     for fact in facts:
-        written = [q for q in fact.questions if words_of(q) not in held_out]
+        written = [q for q in fact.questions if same(q) not in held_out]
         for question in [s for q in written for s in spellings(fact, q)] + list(patterned(fact)):
-            words = words_of(question)
-            if words not in held_out and owner.get(words, fact.id) == fact.id:
+            if same(question) not in held_out and owner.get(same(question), fact.id) == fact.id:
                 pairs.setdefault(question, fact.answer)  # where two facts make the same question, the first has it
     pairs = list(pairs.items())
     pairs.sort(key=lambda pair: hash_of("order", *pair))
