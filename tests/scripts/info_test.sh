@@ -87,7 +87,7 @@ container() {
 import json, sys
 model = json.load(sys.stdin)["model"]
 found = [(f["type"], f["byte_order"], f["scales"]) for f in model["ternary"]]
-sys.exit(found != [tuple(sys.argv[1:])] and f"found {found}")' "$2" "$3" "$4" 2>>"$work/err"; then
+sys.exit(tuple(sys.argv[1:]) not in found and f"found {found}")' "$2" "$3" "$4" 2>>"$work/err"; then
     ok "container $1"
   else
     bad "container $1: $(tail -1 "$work/err")"
@@ -99,8 +99,8 @@ container i2_s-block-scales i2_s "x86-128 (tern.i2_s.order)" "one per 128 column
 container tl1 tl1 "tiles unknown" "one per tensor"
 container tl2 tl2 "tiles unknown" "one per tensor"
 container iq2_bn_r4 iq2_bn_r4 little-endian "one per row"
-container tq2_0 tq2_0 little-endian "one per 256 columns, times .scale [1]"
-container ptq1_0 ptq1_0 little-endian "one per 128 columns, times .scale [1]"
+container tq2_0 tq2_0 little-endian "one per 256 columns"
+container ptq1_0 ptq1_0 little-endian "one per 128 columns"
 
 # Human output has the same facts; TL1 says what it needs, and runs with it.
 info() { "$tern" info "$@" 2>&1; }
@@ -114,7 +114,7 @@ for size in "512 256" "128 256" "256 512"; do
   set -- $size
   printf '[Kernels_%s]\nm = %s\nk = %s\nbm = 32\nbk = 16\nbmm = 32\n' "$1x$2" "$1" "$2"
 done >"$work/kernel_config.ini"
-generate() { "$tern" run "$@" "Once" -n 8 --temp 0 --no-perf --raw 2>"$work/err" || "$tern" run "$@" "Once" -n 8 --temp 0 --no-perf 2>"$work/err"; }
+generate() { "$tern" run "$@" "Once" -n 8 --temp 0 --no-perf --raw 2>"$work/err"; }
 if expected=$(generate "$work/i2_s.gguf") && [ -n "$expected" ] &&
   found=$(generate "$work/tl1.gguf" --tl-config "$work/kernel_config.ini") && [ "$expected" = "$found" ]; then
   ok "TL1 with its tiles writes what I2_S writes"
