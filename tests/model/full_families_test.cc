@@ -31,7 +31,8 @@ std::vector<float> logits_of(Runner& runner, size_t chunk, std::vector<int32_t>*
   const std::vector<int32_t> prompt = test_tokens(12, runner.model().config().vocab_size);
   std::vector<float> all;
   for (size_t at = 0; at < prompt.size(); at += chunk) {
-    const auto logits = runner.feed(sequence, std::span(prompt).subspan(at, chunk));
+    const size_t count = std::min(chunk, prompt.size() - at);
+    const auto logits = runner.feed(sequence, std::span(prompt).subspan(at, count));
     EXPECT_TRUE(logits.ok()) << logits.error().message;
     if (!logits.ok()) return {};
     all.assign(logits->begin(), logits->end());
