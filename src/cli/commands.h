@@ -16,6 +16,7 @@ void add_pull_command(CLI::App& app, int* exit_code);        // pull.cc
 void add_list_command(CLI::App& app, int* exit_code);        // list.cc
 void add_show_command(CLI::App& app, int* exit_code);        // show.cc
 void add_rm_command(CLI::App& app, int* exit_code);          // rm.cc
+void add_embed_command(CLI::App& app, int* exit_code);       // embed.cc
 void add_bench_command(CLI::App& app, int* exit_code);       // bench.cc
 void add_profile_command(CLI::App& app, int* exit_code);     // profile.cc
 void add_convert_command(CLI::App& app, int* exit_code);     // convert.cc

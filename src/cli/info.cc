@@ -76,6 +76,12 @@ Json config_json(const Config& c) {
                {"gate", c.gate == GateKind::kRelu2 ? "relu2" : "silu"},
                {"sub_norms", c.has_sub_norms},
                {"activations", activation_name(c.activation_bits)}};
+  if (c.rope_yarn) {
+    json["rope_yarn"] = {{"factor", c.rope_yarn->factor}, {"original_context", c.rope_yarn->original_context}};
+  }
+  if (c.has_qk_norm) json["qk_norm"] = true;
+  if (c.has_linear_norms) json["linear_norms"] = true;
+  if (c.pooling) json["pooling"] = static_cast<int>(*c.pooling);
   if (c.linear_norm_eps) json["linear_norm_eps"] = shortest(*c.linear_norm_eps);
   return json;
 }

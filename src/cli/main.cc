@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   tern::cli::add_list_command(app, &exit_code);
   tern::cli::add_show_command(app, &exit_code);
   tern::cli::add_rm_command(app, &exit_code);
+  tern::cli::add_embed_command(app, &exit_code);
   tern::cli::add_bench_command(app, &exit_code);
   tern::cli::add_profile_command(app, &exit_code);
   tern::cli::add_convert_command(app, &exit_code);
