@@ -29,6 +29,7 @@ test   python3                    scripts/run_tests.py, the check scripts
 test   python3-jinja2             reference of the chat templates
 test   python3-numpy              float64 evaluation of the architectures
 train  libtorch-dev               the trainer (tern-train)
+train  libopenblas0-serial        f32 products, twenty times the reference BLAS; serial: the threads are the trainer's
 train  python3-torch              independent reference of the trainer's tests
 arm64  g++-aarch64-linux-gnu      cross compiler
 arm64  qemu-user-static           runs the cross-built tests
