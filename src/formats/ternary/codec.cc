@@ -75,10 +75,17 @@ Status check_trits(DType dtype, const int8_t* trits, uint64_t rows, uint64_t col
   const auto legal = [range](int8_t t) {
     return (t >= range.lowest) & (t <= range.highest) & (range.has_zero | (t != 0));
   };
-  bool all_legal =
-      true;  // one pass without early exit is vector code; the place is looked for only when needed
-  for (uint64_t i = 0; i < rows * cols; ++i) all_legal &= legal(trits[i]);
-  if (all_legal) return {};
+  // One pass without early exit, in bytes, is vector code; the place is looked for only when needed.
+  const auto highest = static_cast<uint8_t>(range.highest - range.lowest);
+  uint8_t illegal = 0;
+  for (uint64_t i = 0; i < rows * cols; ++i) {
+    const auto above =
+        static_cast<uint8_t>(trits[i] - range.lowest);  // wraps to a large number where too low
+    illegal |= static_cast<uint8_t>(above > highest ? 1 : 0);
+  }
+  for (uint64_t i = 0; !range.has_zero && i < rows * cols; ++i)
+    illegal |= static_cast<uint8_t>(trits[i] == 0 ? 1 : 0);
+  if (illegal == 0) return {};
   uint64_t at = 0;
   while (legal(trits[at])) ++at;
   return make_error(ErrorCode::kUnsupported, "{} holds weights {} {} +{}, found {} at row {}, column {}",
