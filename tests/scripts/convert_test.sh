@@ -78,7 +78,7 @@ expect "after it there is room again" 0 "out:full.gguf" "$tern" convert "$model"
 # Killed at random moments: never a file under the final name that is not whole.
 for delay in 0.01 0.03 0.06 0.1; do
   rm -f "$work/killed.gguf"
-  timeout -s KILL "$delay" "$tern" convert "$model" "$work/killed.gguf" >/dev/null 2>&1
+  (timeout -s KILL "$delay" "$tern" convert "$model" "$work/killed.gguf") >/dev/null 2>&1
   [ -e "$work/killed.gguf" ] && ! "$tern" verify "$work/killed.gguf" >/dev/null 2>&1 && { echo "not ok convert: killed"; failures=1; }
 done
 rm -f "$work/killed.gguf"
