@@ -24,10 +24,10 @@ struct TernaryCodec {
   uint32_t block_rows;  // rows must be a multiple of it
   uint32_t block_cols;  // cols must be a multiple of it (I2_S: else its blocks straddle rows, see i2_s.cc;
                         // TL1, TL2: the tiles say more)
-  bool has_scale;  // false: the scale lives in other tensors (HF uint8, MLX)
-  bool f16_scale;  // the scale is stored as IEEE half: encode refuses any other value
-  bool has_zero;   // false for the 1-bit types
-  bool has_two;    // code 3 = +2 is legal
+  bool has_scale;       // false: the scale lives in other tensors (HF uint8, MLX)
+  bool f16_scale;       // the scale is stored as IEEE half: encode refuses any other value
+  bool has_zero;        // false for the 1-bit types
+  bool has_two;         // code 3 = +2 is legal
 
   /// Decodes rows [row_begin, row_begin + row_count) of a [rows, cols] tensor.
   ///   bytes   the whole tensor, tensor_byte_size(dtype, rows, cols) bytes

@@ -4,6 +4,7 @@
 // at one bit and c - 1 at two, where code 3 = +2 is legal as in Q2_0. What a code is worth is in two other
 // tensors, scales and biases (view.cc). Source: FORMATS.md B.7.
 #include "formats/ternary/layouts.h"
+#include "formats/ternary/two_bit.h"
 
 namespace tern {
 namespace {
@@ -26,10 +27,12 @@ struct MlxCodes {
     check_row_range(rows, row_begin, row_count);
     if (bytes.empty()) return {};  // a header may claim 2^60 rows of nothing
     const uint8_t* from = as_u8(bytes) + row_begin * (cols / kPerByte);
-    for (uint64_t i = 0; i < row_count * (cols / kPerByte); ++i) {
-      for (unsigned j = 0; j < kPerByte; ++j) {
-        const unsigned code = from[i] >> kBits * j & kMask;
-        trits[i * kPerByte + j] = static_cast<int8_t>(static_cast<int>(kBits == 1 ? 2 * code : code) - 1);
+    const uint64_t count = row_count * (cols / kPerByte);
+    if constexpr (kBits == 2) {
+      unpack_bytes(from, count, trits);
+    } else {
+      for (uint64_t i = 0; i < count; ++i) {
+        for (unsigned j = 0; j < 8; ++j) trits[8 * i + j] = static_cast<int8_t>((from[i] >> j & 1) * 2 - 1);
       }
     }
     return {};

@@ -3,6 +3,7 @@
 // weight j in bits (2(j%4)+1..2(j%4)) of byte j/4. Weight = code - 1, and code 3 = +2 is legal. Source:
 // FORMATS.md A.3.
 #include "formats/ternary/block_codec.h"
+#include "formats/ternary/two_bit.h"
 
 namespace tern {
 namespace {
@@ -17,11 +18,7 @@ struct Q2Layout {
   static constexpr uint32_t kCodes = 2;  // offset of the codes
 
   static bool decode_block(const uint8_t* block, int8_t* trits) {
-    for (uint32_t i = 0; i < kBlockCols / 4; ++i) {
-      for (uint32_t field = 0; field < 4; ++field) {
-        trits[4 * i + field] = static_cast<int8_t>((block[kCodes + i] >> 2 * field & 3) - 1);
-      }
-    }
+    unpack_bytes(block + kCodes, kBlockCols / 4, trits);
     return true;
   }
 

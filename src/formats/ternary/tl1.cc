@@ -5,8 +5,6 @@
 // whose sizes are not in the file (LayoutChoice::tl_tile). From the outermost: tiles of `rows`, tiles of
 // `cols`, blocks of `block_rows` rows, runs of 256 / block_rows columns, sixteens of rows, fours of columns,
 // the row in its sixteen. Source: FORMATS.md A.5.
-#include <array>
-
 #include "formats/ternary/layouts.h"
 #include "formats/ternary/tl_tile.h"
 
@@ -31,14 +29,17 @@ template <class Visit>
 bool visit_row(uint64_t cols, const TlTile& tile, uint64_t row, Visit visit) {
   const uint64_t run_cols = 256 / tile.block_rows;
   const uint64_t r = row % tile.rows, in_block = r % tile.block_rows;
-  for (uint64_t col = 0; col < cols; col += 4) {
-    const uint64_t c = col % tile.cols;
-    uint64_t at = row / tile.rows * (cols / tile.cols) + col / tile.cols;
-    at = at * (tile.rows / tile.block_rows) + r / tile.block_rows;
-    at = at * (tile.cols / run_cols) + c / run_cols;
-    at = at * (tile.block_rows / 16) + in_block / 16;
-    at = at * (run_cols / 4) + c % run_cols / 4;
-    if (!visit(col, at * 16 + in_block % 16)) return false;
+  const uint64_t tiles = cols / tile.cols, blocks = tile.rows / tile.block_rows, runs = tile.cols / run_cols;
+  uint64_t col = 0;
+  for (uint64_t t = 0; t < tiles; ++t) {
+    const uint64_t block = (row / tile.rows * tiles + t) * blocks + r / tile.block_rows;
+    for (uint64_t run = 0; run < runs; ++run) {
+      const uint64_t sixteen = (block * runs + run) * (tile.block_rows / 16) + in_block / 16;
+      uint64_t at = sixteen * (run_cols / 4) * 16 + in_block % 16;
+      for (uint64_t four = 0; four < run_cols / 4; ++four, col += 4, at += 16) {
+        if (!visit(col, at)) return false;
+      }
+    }
   }
   return true;
 }
@@ -54,7 +55,7 @@ Status decode(std::span<const std::byte> bytes, uint64_t rows, uint64_t cols, ui
     uint64_t undefined = 0;
     const bool defined = visit_row(cols, layout.tl_tile, row, [&](uint64_t col, uint64_t at) {
       undefined = at;
-      return unpack_pair(base[at] >> 4, trits + col) && unpack_pair(base[at] & 15, trits + col + 2);
+      return unpack_two_pairs(base[at], trits + col);
     });
     if (!defined) return undefined_byte(DType::kTL1, undefined, base[undefined]);
     std::memcpy(scales++, base + bytes.size() - kTrailerBytes, sizeof(float));

@@ -11,6 +11,8 @@
 // Nibbles 14 and 15, pairs of 9 to 15, and a zero with a sign are undefined. Bytes of 32 rows stand side by
 // side, their middle eights swapped. Tile sizes are not in the file (LayoutChoice::tl_tile). Source:
 // FORMATS.md A.6.
+#include <array>
+
 #include "formats/gguf.h"
 #include "formats/ternary/layouts.h"
 #include "formats/ternary/tl_tile.h"
@@ -19,7 +21,7 @@ namespace tern::tl2 {
 namespace {
 
 constexpr uint64_t kTrailerBytes = 32;
-constexpr unsigned kMaxMagnitude = 13;
+constexpr int kMaxMagnitude = 13;
 
 /// Sizes of the three sections, and where they begin.
 struct Sections {
@@ -47,62 +49,96 @@ constexpr uint64_t swapped(uint64_t x) {
   return 8 * (x / 8 % 4 == 1 ? 2 : x / 8 % 4 == 2 ? 1 : x / 8) + x % 8;
 }
 
-/// One three: a nibble and a bit.
-struct ThreePlace {
-  uint64_t byte, sign_byte;
-  unsigned shift, sign_shift;
-};
-
-ThreePlace three_place(const Sections& s, const TlTile& tile, uint64_t row, uint64_t col) {
-  const uint64_t r = row % tile.rows, r2 = r % 32, c = col % tile.cols;
-  const uint64_t block =
-      (row / tile.rows * (s.threes_cols / tile.cols) + col / tile.cols) * (tile.rows / 32) + r / 32;
-  const uint64_t bit = 15 - (2 * (c % 24 / 3) + r2 / 16);
-  return {(block * (tile.cols / 6) + c / 6) * 32 + swapped(r2),
-          s.signs_at() + 2 * ((block * (tile.cols / 24) + c / 24) * 16 + r2 % 16) + bit / 8,
-          c % 6 < 3 ? 4u : 0u, static_cast<unsigned>(bit % 8)};
+/// Calls visit(first column, offset of the nibbles' byte, offset of the signs' u16, bit of the first sign
+/// there) for every two threes of a row, in order of the columns; the second three's sign is two bits lower.
+/// Stops at false.
+template <class Visit>
+bool visit_threes(const Sections& s, const TlTile& tile, uint64_t row, Visit visit) {
+  const uint64_t r = row % tile.rows, r2 = r % 32, tiles = s.threes_cols / tile.cols;
+  uint64_t col = 0;
+  for (uint64_t t = 0; t < tiles; ++t) {
+    const uint64_t block = (row / tile.rows * tiles + t) * (tile.rows / 32) + r / 32;
+    uint64_t byte = block * (tile.cols / 6) * 32 + swapped(r2);
+    for (uint64_t word = 0; word < tile.cols / 24; ++word) {
+      const uint64_t sign = s.signs_at() + 2 * ((block * (tile.cols / 24) + word) * 16 + r2 % 16);
+      for (unsigned two = 0; two < 4; ++two, col += 6, byte += 32) {
+        if (!visit(col, byte, sign, static_cast<unsigned>(15 - 4 * two - r2 / 16))) return false;
+      }
+    }
+  }
+  return true;
 }
 
-/// The byte of four columns from `col`, counted from the first column of the pairs.
-uint64_t pairs_place(const Sections& s, const TlTile& tile, uint64_t row, uint64_t col) {
+/// Calls visit(column, byte offset) for every four columns of pairs, columns counted from the first of them.
+template <class Visit>
+bool visit_pairs(const Sections& s, const TlTile& tile, uint64_t row, Visit visit) {
   const uint64_t r = row % tile.rows;
-  const uint64_t block = (row / tile.rows * (s.pairs_cols / 32) + col / 32) * (tile.rows / 32) + r / 32;
-  return s.pairs_at() + (block * 8 + col % 32 / 4) * 32 + swapped(r % 32);
+  for (uint64_t run = 0; run < s.pairs_cols / 32; ++run) {
+    const uint64_t block = (row / tile.rows * (s.pairs_cols / 32) + run) * (tile.rows / 32) + r / 32;
+    for (uint64_t four = 0; four < 8; ++four) {
+      if (!visit(32 * run + 4 * four, s.pairs_at() + (block * 8 + four) * 32 + swapped(r % 32))) return false;
+    }
+  }
+  return true;
 }
 
-/// One row. Returns the offset of an undefined byte, or the size of the sections.
+/// Three trits by sign and magnitude: 16 + magnitude for negative ones. Magnitudes 14 and 15 and a negative
+/// zero stand for nothing.
+constexpr auto kThrees = [] {
+  std::array<std::array<int8_t, 3>, 32> table{};
+  for (int i = 0; i < 32; ++i) {
+    const int magnitude = i % 16 > kMaxMagnitude ? 0 : i % 16, value = (i < 16 ? magnitude : -magnitude) + 13;
+    table[i] = {static_cast<int8_t>(value / 9 - 1), static_cast<int8_t>(value / 3 % 3 - 1),
+                static_cast<int8_t>(value % 3 - 1)};
+  }
+  return table;
+}();
+
+constexpr unsigned kUndefinedThrees = 1u << 14 | 1u << 15 | 1u << 16 | 1u << 30 | 1u << 31;
+
+uint16_t load_signs(const uint8_t* from) {
+  uint16_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/// One row. Returns the offset of an undefined byte, or the end of the sections.
 uint64_t decode_row(const uint8_t* base, const Sections& s, const TlTile& tile, uint64_t row, int8_t* trits) {
-  for (uint64_t col = 0; col < s.threes_cols; col += 3) {
-    const ThreePlace at = three_place(s, tile, row, col);
-    const unsigned magnitude = base[at.byte] >> at.shift & 15u;
-    const bool negative = (base[at.sign_byte] >> at.sign_shift & 1u) != 0;
-    if (magnitude > kMaxMagnitude) return at.byte;
-    if (negative && magnitude == 0) return at.sign_byte;
-    const unsigned digits = negative ? kMaxMagnitude - magnitude : kMaxMagnitude + magnitude;
-    trits[col] = static_cast<int8_t>(static_cast<int>(digits / 9) - 1);
-    trits[col + 1] = static_cast<int8_t>(static_cast<int>(digits / 3 % 3) - 1);
-    trits[col + 2] = static_cast<int8_t>(static_cast<int>(digits % 3) - 1);
-  }
-  trits += s.threes_cols;
-  for (uint64_t col = 0; col < s.pairs_cols; col += 4) {
-    const uint64_t at = pairs_place(s, tile, row, col);
-    if (!unpack_pair(base[at] >> 4, trits + col) || !unpack_pair(base[at] & 15, trits + col + 2)) return at;
-  }
-  return s.end();
+  uint64_t undefined = s.end();
+  const bool threes = visit_threes(s, tile, row, [&](uint64_t col, uint64_t at, uint64_t sign, unsigned bit) {
+    const unsigned signs = load_signs(base + sign);
+    const unsigned first = base[at] >> 4 | (signs >> bit & 1u) << 4;
+    const unsigned second = (base[at] & 15u) | (signs >> (bit - 2) & 1u) << 4;
+    std::memcpy(trits + col, kThrees[first].data(), 3);
+    std::memcpy(trits + col + 3, kThrees[second].data(), 3);
+    if (((kUndefinedThrees >> first | kUndefinedThrees >> second) & 1u) == 0) return true;
+    undefined = at;
+    return false;
+  });
+  if (!threes) return undefined;
+  visit_pairs(s, tile, row, [&](uint64_t col, uint64_t at) {
+    if (unpack_two_pairs(base[at], trits + s.threes_cols + col)) return true;
+    undefined = at;
+    return false;
+  });
+  return undefined;
 }
 
 void encode_row(const int8_t* trits, const Sections& s, const TlTile& tile, uint64_t row, uint8_t* base) {
-  for (uint64_t col = 0; col < s.threes_cols; col += 3) {
-    const ThreePlace at = three_place(s, tile, row, col);
-    const int value = 9 * trits[col] + 3 * trits[col + 1] + trits[col + 2];
-    base[at.byte] |= static_cast<uint8_t>((value < 0 ? -value : value) << at.shift);
-    base[at.sign_byte] |= static_cast<uint8_t>((value < 0) << at.sign_shift);
-  }
-  trits += s.threes_cols;
-  for (uint64_t col = 0; col < s.pairs_cols; col += 4) {
-    base[pairs_place(s, tile, row, col)] =
-        static_cast<uint8_t>(pack_pair(trits + col) << 4 | pack_pair(trits + col + 2));
-  }
+  visit_threes(s, tile, row, [&](uint64_t col, uint64_t at, uint64_t sign, unsigned bit) {
+    for (unsigned i = 0; i < 2; ++i, bit -= 2) {
+      const int8_t* t = trits + col + 3 * i;
+      const int value = 9 * t[0] + 3 * t[1] + t[2];
+      base[at] |= static_cast<uint8_t>((value < 0 ? -value : value) << (4 - 4 * i));
+      base[sign + bit / 8] |= static_cast<uint8_t>((value < 0) << bit % 8);
+    }
+    return true;
+  });
+  visit_pairs(s, tile, row, [&](uint64_t col, uint64_t at) {
+    const int8_t* t = trits + s.threes_cols + col;
+    base[at] = static_cast<uint8_t>(pack_pair(t) << 4 | pack_pair(t + 2));
+    return true;
+  });
 }
 
 }  // namespace

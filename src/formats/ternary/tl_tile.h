@@ -2,15 +2,28 @@
 // What TL1 and TL2 share: two trits in a nibble, and what is said where the tile sizes are unknown or wrong.
 #pragma once
 
+#include <array>
+
 #include "formats/ternary/layouts.h"
 
 namespace tern {
 
-/// trits[0], trits[1] of the nibble 3 t0 + t1 + 4. Returns false for 9 to 15.
-inline bool unpack_pair(unsigned nibble, int8_t* trits) {
-  trits[0] = static_cast<int8_t>(static_cast<int>(nibble / 3) - 1);
-  trits[1] = static_cast<int8_t>(static_cast<int>(nibble % 3) - 1);
-  return nibble < 9;
+/// The four trits of a byte of two pairs, the high nibble first; a pair is 3 t0 + t1 + 4. 9 to 15 stand for
+/// nothing.
+inline constexpr auto kTwoPairs = [] {
+  std::array<std::array<int8_t, 4>, 256> table{};
+  for (int byte = 0; byte < 256; ++byte) {
+    const int high = byte >> 4, low = byte & 15;
+    table[byte] = {static_cast<int8_t>(high / 3 - 1), static_cast<int8_t>(high % 3 - 1),
+                   static_cast<int8_t>(low / 3 - 1), static_cast<int8_t>(low % 3 - 1)};
+  }
+  return table;
+}();
+
+/// Returns false for a byte with an undefined pair.
+inline bool unpack_two_pairs(uint8_t byte, int8_t* trits) {
+  std::memcpy(trits, kTwoPairs[byte].data(), 4);
+  return byte >> 4 < 9 && (byte & 15) < 9;
 }
 
 inline unsigned pack_pair(const int8_t* trits) { return static_cast<unsigned>(3 * trits[0] + trits[1] + 4); }

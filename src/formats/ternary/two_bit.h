@@ -4,7 +4,9 @@
 // field.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <cstring>
 
 namespace tern {
 
@@ -30,6 +32,20 @@ inline uint64_t find_undefined_field(const uint8_t* bytes, uint64_t count, unsig
 /// The reverse of unpack_field for trits in -1..1; the field's bits must be zero before.
 inline void pack_field(const int8_t* trits, uint64_t count, unsigned shift, uint8_t* bytes) {
   for (uint64_t i = 0; i < count; ++i) bytes[i] |= static_cast<uint8_t>((trits[i] + 1) << shift);
+}
+
+/// trits[4 i + f] = field f of bytes[i], minus 1 (code 3 gives 2), i < count: Q2_0 and MLX, by a table of all
+/// bytes.
+inline void unpack_bytes(const uint8_t* bytes, uint64_t count, int8_t* trits) {
+  static constexpr auto kTrits = [] {
+    std::array<std::array<int8_t, 4>, 256> table{};
+    for (int byte = 0; byte < 256; ++byte) {
+      for (int field = 0; field < 4; ++field)
+        table[byte][field] = static_cast<int8_t>((byte >> 2 * field & 3) - 1);
+    }
+    return table;
+  }();
+  for (uint64_t i = 0; i < count; ++i) std::memcpy(trits + 4 * i, kTrits[bytes[i]].data(), 4);
 }
 
 /// The index of the first byte with a 3 in any of its four fields, or count.
