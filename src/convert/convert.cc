@@ -22,11 +22,11 @@ namespace fs = std::filesystem;
 /// DST must not exist, must have a folder, and must not lie inside SRC.
 Status check_paths(const std::string& source, const std::string& target, bool force) {
   std::error_code error;
-  const fs::path from = fs::weakly_canonical(source, error);
+  const fs::path from = fs::weakly_canonical(fs::absolute(source), error);
   if (error || !fs::exists(from, error)) {
     return make_error(ErrorCode::kNotFound, "'{}' does not exist", printable(source, 512));
   }
-  const fs::path to = fs::weakly_canonical(target, error);
+  const fs::path to = fs::weakly_canonical(fs::absolute(target), error);
   const fs::path inside = to.lexically_relative(from);
   if (to == from || (fs::is_directory(from) && !inside.empty() && *inside.begin() != "..")) {
     return make_error(ErrorCode::kUsage, "'{}' lies inside the source '{}': choose another place",

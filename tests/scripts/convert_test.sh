@@ -47,6 +47,7 @@ expect "a folder without a model" 1 "config.json" "$tern" convert "$work/folder"
 head -c -5000 "$model" >"$work/cut.gguf"
 expect "a cut file" 1 "cut.gguf" "$tern" convert "$work/cut.gguf" "$work/x.gguf"
 expect "convert" 0 "out:out.gguf" "$tern" convert "$model" "$work/out.gguf" --type iq2_bn
+(cd "$work" && expect "a target without a folder" 0 "out:bare.gguf" "$tern" convert tiny.gguf bare.gguf)
 expect "the target exists" 2 "force" "$tern" convert "$model" "$work/out.gguf"
 expect "lossless by default" 1 "lossy" "$tern" convert "$model" "$work/x.gguf" --head q8_0
 expect "lossy when asked" 0 "were rounded" "$tern" convert "$model" "$work/lossy.gguf" --head q8_0 --lossy
