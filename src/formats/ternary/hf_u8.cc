@@ -39,6 +39,10 @@ Status encode(const int8_t* trits, const float*, uint64_t rows, uint64_t cols, L
   TERN_TRY(check_shape(rows, cols, bytes.size()));
   TERN_TRY(check_trits(DType::kHfU8, trits, rows, cols, {}));
   if (bytes.empty()) return {};
+  if (rows % 4 == 0) {
+    pack_bytes(trits + 3 * bytes.size(), -static_cast<int64_t>(bytes.size()), bytes.size(), as_u8(bytes));
+    return {};
+  }
   std::memset(bytes.data(), 0, bytes.size());
   for (uint64_t r = 0; r < rows; ++r, trits += cols) {
     pack_field(trits, cols, static_cast<unsigned>(2 * (r / packed_rows(rows))),

@@ -114,13 +114,12 @@ Status encode(const int8_t* trits, const float* scales, uint64_t rows, uint64_t 
   std::memset(bytes.data(), 0, bytes.size());
   uint8_t* base = as_u8(bytes);
   if (order == I2sOrder::kX86_1x4) {
-    for (uint64_t r = 0; r < rows; ++r)
-      pack_field(trits + r * cols, cols, field_shift(r % 4), base + r / 4 * cols);
+    for (uint64_t r = 0; r < rows; r += 4)
+      pack_bytes(trits + r * cols, static_cast<int64_t>(cols), cols, base + r / 4 * cols);
   } else {
     const uint64_t block = block_bytes(order);
-    for (uint64_t b = 0; b < rows * cols / 4; b += block) {
-      for (uint64_t g = 0; g < 4; ++g) pack_field(trits + 4 * b + g * block, block, field_shift(g), base + b);
-    }
+    for (uint64_t b = 0; b < rows * cols / 4; b += block)
+      pack_bytes(trits + 4 * b, static_cast<int64_t>(block), block, base + b);
   }
   if (rows > 0) std::memcpy(bytes.data() + bytes.size() - kTrailerBytes, scales, sizeof(float));
   return {};

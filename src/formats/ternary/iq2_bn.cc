@@ -21,9 +21,7 @@ struct Layout {
 
   static uint32_t find_undefined(const uint8_t* block) { return find_undefined_byte(block, 16); }
 
-  static void encode_block(const int8_t* trits, uint8_t* block) {
-    for (unsigned l = 0; l < 4; ++l) pack_field(trits + 16 * l, 16, 2 * l, block);
-  }
+  static void encode_block(const int8_t* trits, uint8_t* block) { pack_bytes(trits + 48, -16, 16, block); }
 };
 
 }  // namespace

@@ -26,9 +26,7 @@ struct Layout {
   static uint32_t find_undefined(const uint8_t* block) { return find_undefined_byte(block, 64); }
 
   static void encode_block(const int8_t* trits, uint8_t* block) {
-    for (unsigned h = 0; h < 2; ++h) {
-      for (unsigned l = 0; l < 4; ++l) pack_field(trits + 128 * h + 32 * l, 32, 2 * l, block + 32 * h);
-    }
+    for (unsigned h = 0; h < 2; ++h) pack_bytes(trits + 128 * h + 96, -32, 32, block + 32 * h);
   }
 };
 

@@ -34,6 +34,19 @@ inline void pack_field(const int8_t* trits, uint64_t count, unsigned shift, uint
   for (uint64_t i = 0; i < count; ++i) bytes[i] |= static_cast<uint8_t>((trits[i] + 1) << shift);
 }
 
+/// bytes[i] = the codes of first[i], first[i + stride], first[i + 2 stride] and first[i + 3 stride] (counted
+/// in trits, any sign), from the two most significant bits down, i < count: four runs at once, for trits in
+/// -1..1.
+inline void pack_bytes(const int8_t* first, int64_t stride, uint64_t count, uint8_t* bytes) {
+  const int8_t *second = first + stride, *third = second + stride, *fourth = third + stride;
+  for (uint64_t i = 0; i < count; ++i) {  // byte arithmetic alone, so that the loop becomes vector code
+    uint8_t byte = static_cast<uint8_t>(first[i] + 1);
+    byte = static_cast<uint8_t>(4 * byte + static_cast<uint8_t>(second[i] + 1));
+    byte = static_cast<uint8_t>(4 * byte + static_cast<uint8_t>(third[i] + 1));
+    bytes[i] = static_cast<uint8_t>(4 * byte + static_cast<uint8_t>(fourth[i] + 1));
+  }
+}
+
 /// trits[4 i + f] = field f of bytes[i], minus 1 (code 3 gives 2), i < count: Q2_0 and MLX, by a table of all
 /// bytes.
 inline void unpack_bytes(const uint8_t* bytes, uint64_t count, int8_t* trits) {
