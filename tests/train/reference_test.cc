@@ -54,6 +54,9 @@ Plan make_run(bool ternary, bool tied) {
   s.hidden_size = 48, s.intermediate_size = 80, s.layers = 2, s.heads = 4, s.kv_heads = 2, s.head_dim = 16;
   s.vocab_size = 61, s.context = 24, s.rope_theta = 500, s.rms_norm_eps = 1e-5, s.tie_embeddings = tied;
   OptimizerConfig& o = run.optimizer;
+  // The large epsilon keeps gradients that are nothing but rounding noise from moving their weight by a whole
+  // step.
+  o.epsilon = 1e-3;
   o.steps = 10, o.warmup_steps = 3, o.stage1_lr = 3e-3, o.stage2_lr = 1e-3, o.final_lr = 1e-4;
   std::mt19937 random(7);
   for (int step = 0; step < 10; ++step)
@@ -159,9 +162,9 @@ TEST_P(ReferenceTest, GradientsAndTenSteps) {
     }
   }
   // Without rounding the two runs differ by the order of sums only (measured 1e-6). With it, a trit or an
-  // int8 that lies on the edge of two values may fall either way, and the runs part a little: a single trit
-  // moves the loss of this small model by up to 0.012 (measured); a step of another size or decay by ten
-  // times that.
+  // int8 that lies on the edge of two values may fall either way, and the runs part a little: by up to 0.0045
+  // in the loss and 0.035 of the norm (measured with two BLAS libraries); a step of another size or decay by
+  // ten times that.
   const double loss_error = ternary ? 0.03 : 1e-4, norm_error = ternary ? 0.2 : 1e-3;
   auto stepper = Stepper::create(model, torch::kFloat, 2);
   ASSERT_TRUE(stepper.ok());
