@@ -193,6 +193,7 @@ Result<TrainConfig> parse_train_config(std::string_view text, const std::string&
   f.integer("eval_every", config.eval_every, 1, kMaxSteps);
   f.integer("eval_rows", config.eval_rows, 1, 1'000'000);
   f.string("output", config.output);
+  f.string("init", config.init);
   f.string("name", config.name);
   f.integer("threads", config.threads, 0, 4096);
   f.choice("dtype", config.dtype,
@@ -202,6 +203,12 @@ Result<TrainConfig> parse_train_config(std::string_view text, const std::string&
   TERN_TRY(f.finish());
   if (config.output.empty()) return make_error(ErrorCode::kUsage, "$.output: expected a folder, found \"\"");
   config.output = absolute(config.output, base);
+  if (!config.init.empty()) {
+    config.init = absolute(config.init, base);
+    const std::filesystem::path from(config.init);
+    const auto folder = std::filesystem::is_directory(from) ? from : from.parent_path();
+    if (config.tokenizer.path.empty()) config.tokenizer.path = (folder / "tokenizer.json").string();
+  }
   if (config.name.empty()) config.name = std::filesystem::path(config.output).filename().string();
   TERN_TRY(check_batches(config));
   return config;

@@ -92,8 +92,11 @@ struct TrainConfig {
   int32_t eval_every = 200;        // steps, at least 1
   int32_t eval_rows = 64;          // held-out rows a source at most, each evaluation
   std::string output;              // required: folder of tokens, checkpoints, logs, exports
-  std::string name;                // of the model, in exported files; default: last part of output
-  int32_t threads = 0;             // 0: all cores
+  /// Weights to begin with: a checkpoint, or the folder of a run (its newest one); empty: random. Without
+  /// "tokenizer.path" the tokenizer.json beside it is used: ids must mean the same.
+  std::string init;
+  std::string name;     // of the model, in exported files; default: last part of output
+  int32_t threads = 0;  // 0: all cores
   TrainDtype dtype = TrainDtype::kAuto;
   bool ternary = true;  // false: the unquantised twin (same shapes, plain linears)
   uint64_t seed = 1;    // initial weights

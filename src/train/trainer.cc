@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "core/topology.h"
 
@@ -84,12 +85,34 @@ Status Trainer::resume_or_begin() {
           *found);
     }
     if (options_.on_note) options_.on_note(fmt::format("resuming {} at step {}", *found, state_.step));
+  } else if (!config_.init.empty()) {
+    TERN_TRY(begin_from(config_.init));
   } else if (options_.resume && options_.on_note) {
     options_.on_note(fmt::format("no checkpoint in '{}' yet: beginning at step 0", config_.output));
   }
   state_.config = options_.config_text;
   state_.config_base = options_.config_base;
   state_.vocab_size = config_.model.vocab_size;
+  return {};
+}
+
+Status Trainer::begin_from(const std::string& init) {
+  std::string path = init;
+  if (std::filesystem::is_directory(init)) {
+    TERN_TRY_ASSIGN(const auto newest, find_checkpoint(init));
+    if (!newest) return make_error(ErrorCode::kNotFound, "$.init: no checkpoint in '{}'", init);
+    path = *newest;
+  }
+  // The weights alone: moments, step and data position are those of a new run.
+  TERN_TRY_ASSIGN(const RunState from, read_checkpoint_state(path));
+  if (from.vocab_size != config_.model.vocab_size) {
+    return make_error(ErrorCode::kUsage, "$.init: {} has a vocabulary of {}, this run's tokenizer one of {}",
+                      path, from.vocab_size, config_.model.vocab_size);
+  }
+  TERN_TRY_ASSIGN(state_, load_checkpoint(path, model_, Tensor(), Tensor()));
+  state_ = RunState();
+  state_.fingerprint = dataset_->fingerprint();
+  if (options_.on_note) options_.on_note(fmt::format("beginning with the weights of {}", path));
   return {};
 }
 

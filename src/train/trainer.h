@@ -49,6 +49,7 @@ class Trainer {
  private:
   Trainer() = default;
   Status resume_or_begin();
+  Status begin_from(const std::string& init);
   Result<StepResult> one_step();
   Status evaluate();
   Status save();

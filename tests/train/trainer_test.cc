@@ -96,6 +96,26 @@ TEST_F(TrainerTest, ResumingEqualsNotStopping) {
   EXPECT_THAT(TemporaryFolder::read(folder_ / "parts/eval.csv"), HasSubstr(",all\n"));
 }
 
+TEST_F(TrainerTest, BeginsWithTheWeightsOfAnotherRun) {
+  run(config("first"));
+  // No step: what the new run starts with is what the old one ended with.
+  TrainConfig second = config("second", R"(, "init": "first")");
+  EXPECT_EQ(second.tokenizer.path, folder_ / "first/tokenizer.json");
+  auto trainer = open(second);
+  ASSERT_TRUE(trainer.ok()) << trainer.error().message;
+  EXPECT_EQ((*trainer)->step(), 0);
+  auto old = open(config("first"), true);
+  ASSERT_TRUE(old.ok());
+  EXPECT_TRUE(torch::equal((*trainer)->model().values(), (*old)->model().values()));
+  run(second);  // and it trains
+  // A run that was interrupted goes on from its own checkpoint, not from the old weights.
+  EXPECT_EQ((*open(second, true))->step(), 6);
+
+  const auto other = open(config("third", R"(, "init": "first/checkpoint-0000099.safetensors")"));
+  ASSERT_FALSE(other.ok());
+  EXPECT_THAT(other.error().message, HasSubstr("0000099"));
+}
+
 TEST_F(TrainerTest, Refusals) {
   const TrainConfig first = config("run");
   run(first, false, 2);
