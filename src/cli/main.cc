@@ -36,15 +36,17 @@ int main(int argc, char** argv) {
   tern::cli::add_template_command(app, &exit_code);
   tern::cli::add_info_command(app, &exit_code);
   tern::cli::add_perplexity_command(app, &exit_code);
+  tern::cli::add_embed_command(app, &exit_code);
+  tern::cli::add_bench_command(app, &exit_code);
+  tern::cli::add_profile_command(app, &exit_code);
   tern::cli::add_pull_command(app, &exit_code);
   tern::cli::add_list_command(app, &exit_code);
   tern::cli::add_show_command(app, &exit_code);
   tern::cli::add_rm_command(app, &exit_code);
-  tern::cli::add_embed_command(app, &exit_code);
-  tern::cli::add_bench_command(app, &exit_code);
-  tern::cli::add_profile_command(app, &exit_code);
   tern::cli::add_convert_command(app, &exit_code);
   tern::cli::add_verify_command(app, &exit_code);
+  tern::cli::add_train_command(app, &exit_code);
+  tern::cli::add_distill_command(app, &exit_code);
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) {
     std::string names;
     for (const CLI::App* command : app.get_subcommands({})) names += " " + command->get_name();

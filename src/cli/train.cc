@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "cli/train_program.h"
 
 namespace tern::cli {
 
@@ -28,7 +29,8 @@ std::string find_trainer() {
   return {};
 }
 
-/// Becomes the trainer; returns only where that fails.
+}  // namespace
+
 Status run_trainer(const std::vector<std::string>& words) {
   const std::string program = find_trainer();
   if (program.empty()) {
@@ -44,8 +46,6 @@ Status run_trainer(const std::vector<std::string>& words) {
   ::execv(program.c_str(), arguments.data());
   return make_error(ErrorCode::kIo, "cannot start '{}': {}", program, std::strerror(errno));
 }
-
-}  // namespace
 
 void add_train_command(CLI::App& app, int* exit_code) {
   auto* command = app.add_subcommand("train", "train a model, or export a checkpoint (tern train --help)");
