@@ -6,45 +6,53 @@
 namespace tern::avx2 {
 namespace {
 
-constexpr int64_t kRows = 2, kTokens = 2;  // 8 accumulators, 4 weight and 2 activation registers of 16
+constexpr int64_t kRows = 2, kTokens = 2;  // 8 accumulators, 2 weight and up to 4 activation registers of 16
 
-// How 16 consecutive weights of a row become f32. Rows may have any alignment.
+// How 16 consecutive weights become f32: part p of a step of kParts, which shares what scale() gives. Rows
+// may have any alignment.
+struct NoScale {};
 struct F32 {
-  static constexpr int64_t kBytes16 = 64;
-  TERN_INLINE Lanes16 load16(const std::byte* row, int64_t i) {
-    const auto* at =
-        reinterpret_cast<const float*>(row + i * 4);  // only ever an address: loadu needs no alignment
+  static constexpr int64_t kParts = 1, kBytes = 64;
+  TERN_INLINE NoScale scale(const std::byte*) { return {}; }
+  TERN_INLINE Lanes16 load16(const std::byte* step, NoScale, int64_t) {
+    const auto* at = reinterpret_cast<const float*>(step);  // only ever an address: loadu needs no alignment
     return {_mm256_loadu_ps(at), _mm256_loadu_ps(at + 8)};
   }
 };
 struct F16 {
-  static constexpr int64_t kBytes16 = 32;
-  TERN_INLINE Lanes16 load16(const std::byte* row, int64_t i) {
-    const auto* at = reinterpret_cast<const __m128i*>(row + i * 2);
+  static constexpr int64_t kParts = 1, kBytes = 32;
+  TERN_INLINE NoScale scale(const std::byte*) { return {}; }
+  TERN_INLINE Lanes16 load16(const std::byte* step, NoScale, int64_t) {
+    const auto* at = reinterpret_cast<const __m128i*>(step);
     return {_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at + 1))};
   }
 };
 struct Bf16 {
-  static constexpr int64_t kBytes16 = 32;
+  static constexpr int64_t kParts = 1, kBytes = 32;
+  TERN_INLINE NoScale scale(const std::byte*) { return {}; }
   TERN_INLINE __m256 widen(__m128i v) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
   }
-  TERN_INLINE Lanes16 load16(const std::byte* row, int64_t i) {
-    const auto* at = reinterpret_cast<const __m128i*>(row + i * 2);
+  TERN_INLINE Lanes16 load16(const std::byte* step, NoScale, int64_t) {
+    const auto* at = reinterpret_cast<const __m128i*>(step);
     return {widen(_mm_loadu_si128(at)), widen(_mm_loadu_si128(at + 1))};
   }
 };
 // Blocks of an f16 scale and 32 int8. The product is exact: 11 + 8 significant bits fit into 24.
 struct Q8_0 {
-  static constexpr int64_t kBytes16 = 17;
-  TERN_INLINE Lanes16 load16(const std::byte* row, int64_t i) {
-    const std::byte* block = row + i / 32 * 34;
+  static constexpr int64_t kParts = 2, kBytes = 34;
+  TERN_INLINE __m256 scale(const std::byte* step) {
     int16_t half;
-    __builtin_memcpy(&half, block, sizeof half);
-    const __m256 scale = _mm256_cvtph_ps(_mm_set1_epi16(half));
-    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2 + i % 32));
-    return {_mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q))),
-            _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(q, q))))};
+    __builtin_memcpy(&half, step, sizeof half);
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
+  }
+  TERN_INLINE __m256 load8(const std::byte* at, __m256 scale) {
+    const __m128i q = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+    return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)));
+  }
+  TERN_INLINE Lanes16 load16(const std::byte* step, __m256 scale, int64_t part) {
+    const std::byte* at = step + 2 + 16 * part;
+    return {load8(at, scale), load8(at + 8, scale)};
   }
 };
 
@@ -52,37 +60,34 @@ struct Q8_0 {
 template <class Weight>
 TERN_INLINE Lanes16 load_tail(const std::byte* row, int64_t i, int64_t n) {
   std::byte copy[64] = {};
-  __builtin_memcpy(copy, row + i / 16 * Weight::kBytes16, static_cast<size_t>(n * Weight::kBytes16 / 16));
-  return Weight::load16(copy, 0);
+  __builtin_memcpy(copy, row + i / 16 * Weight::kBytes, static_cast<size_t>(n * Weight::kBytes / 16));
+  return Weight::load16(copy, Weight::scale(copy), 0);
 }
 
 /// The lanes of R rows x T tokens over the first `cols` columns, a multiple of 16. Accumulates in an array of
-/// its own: g++ keeps those of a function that also uses them elsewhere on the stack.
+/// its own: g++ keeps those of a function that also uses them elsewhere on the stack. Row by row: with the
+/// weights of all rows in registers at once it keeps accumulators of q8_0 on the stack.
 template <class Weight, int R, int T>
 TERN_INLINE void dot(const DenseArgs& a, const std::byte* w, const float* x, int64_t cols,
                      Lanes16 (&lanes)[R][T]) {
   __m256 acc[R][T][2];
   TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t) acc[r][t][0] =
       acc[r][t][1] = _mm256_setzero_ps();
-  for (int64_t i = 0; i < cols; i += 16) {
-    __m256 weight[R][2];
+  for (int64_t i = 0; i < cols; i += 16 * Weight::kParts, w += Weight::kBytes) {
     TERN_UNROLL for (int r = 0; r < R; ++r) {
+      const std::byte* step = w + r * a.row_bytes;
+      const auto scale = Weight::scale(step);
+      TERN_UNROLL for (int part = 0; part < Weight::kParts; ++part) {
+        const Lanes16 weight = Weight::load16(step, scale, part);
+        TERN_UNROLL for (int t = 0; t < T; ++t) {
+          const float* at = x + t * a.x_stride + i + 16 * part;
+          acc[r][t][0] = _mm256_fmadd_ps(weight.low, _mm256_loadu_ps(at), acc[r][t][0]);
+          acc[r][t][1] = _mm256_fmadd_ps(weight.high, _mm256_loadu_ps(at + 8), acc[r][t][1]);
+        }
+      }
       // Ahead by a whole block of rows: further along the same row would end in the neighbour's, read
       // already.
-      const std::byte* row = w + r * a.row_bytes;
-      const Lanes16 next = Weight::load16(row, i);
-      weight[r][0] = next.low;
-      weight[r][1] = next.high;
-      _mm_prefetch(reinterpret_cast<const char*>(row + i / 16 * Weight::kBytes16 + R * a.row_bytes),
-                   _MM_HINT_T0);
-    }
-    TERN_UNROLL for (int t = 0; t < T; ++t) {
-      const __m256 low = _mm256_loadu_ps(x + t * a.x_stride + i),
-                   high = _mm256_loadu_ps(x + t * a.x_stride + i + 8);
-      TERN_UNROLL for (int r = 0; r < R; ++r) {
-        acc[r][t][0] = _mm256_fmadd_ps(weight[r][0], low, acc[r][t][0]);
-        acc[r][t][1] = _mm256_fmadd_ps(weight[r][1], high, acc[r][t][1]);
-      }
+      _mm_prefetch(reinterpret_cast<const char*>(step + R * a.row_bytes), _MM_HINT_T0);
     }
   }
   TERN_UNROLL for (int r = 0; r < R; ++r) TERN_UNROLL for (int t = 0; t < T; ++t)
