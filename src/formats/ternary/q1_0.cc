@@ -25,7 +25,11 @@ struct Layout {
   static uint32_t find_undefined(const uint8_t*) { return kBlockBytes; }
 
   static void encode_block(const int8_t* trits, uint8_t* block) {
-    for (uint32_t j = 0; j < 128; ++j) block[kBits + j / 8] |= static_cast<uint8_t>((trits[j] > 0) << j % 8);
+    for (uint32_t i = 0; i < 16; ++i) {
+      unsigned byte = 0;
+      for (uint32_t bit = 0; bit < 8; ++bit) byte |= static_cast<unsigned>(trits[8 * i + bit] > 0) << bit;
+      block[kBits + i] = static_cast<uint8_t>(byte);
+    }
   }
 };
 

@@ -25,8 +25,11 @@ struct Q2Layout {
   static uint32_t find_undefined(const uint8_t*) { return kBlockBytes; }
 
   static void encode_block(const int8_t* trits, uint8_t* block) {
-    for (uint32_t j = 0; j < kBlockCols; ++j) {
-      block[kCodes + j / 4] |= static_cast<uint8_t>((trits[j] + 1) << 2 * (j % 4));
+    for (uint32_t i = 0; i < kBlockCols / 4; ++i) {
+      unsigned byte = 0;
+      for (uint32_t field = 0; field < 4; ++field)
+        byte |= static_cast<unsigned>(trits[4 * i + field] + 1) << 2 * field;
+      block[kCodes + i] = static_cast<uint8_t>(byte);
     }
   }
 };

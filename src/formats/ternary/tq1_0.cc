@@ -64,16 +64,20 @@ struct Tq1Layout {
     return at;
   }
 
-  static void encode_block(const int8_t* trits, uint8_t* block) {
-    for (const Run& run : kRuns) {
-      for (uint32_t m = 0; m < run.bytes; ++m) {
-        uint32_t v = 0;
-        for (uint32_t n = 0; n < run.digits; ++n) {
-          v += static_cast<uint32_t>(trits[run.first_weight + n * run.bytes + m] + 1) * kPowersOf3[4 - n];
-        }
-        block[run.byte + m] = base3_byte(v);
-      }
+  template <Run kRun>
+  static void encode_run(const int8_t* trits, uint8_t* block) {
+    for (uint32_t m = 0; m < kRun.bytes; ++m) {
+      uint32_t v = 0;
+      for (uint32_t n = 0; n < kRun.digits; ++n)
+        v = 3 * v + static_cast<uint32_t>(trits[kRun.first_weight + n * kRun.bytes + m] + 1);
+      block[kRun.byte + m] = base3_byte(kRun.digits == 4 ? 3 * v : v);
     }
+  }
+
+  static void encode_block(const int8_t* trits, uint8_t* block) {
+    encode_run<kRuns[0]>(trits, block);
+    encode_run<kRuns[1]>(trits, block);
+    encode_run<kRuns[2]>(trits, block);
   }
 };
 
