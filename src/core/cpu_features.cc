@@ -56,6 +56,8 @@ uint64_t detect_cpu_features() {
 
 #elif defined(__aarch64__)
 
+// Not the ID_AA64ISAR registers as a second source: reading them traps where the kernel does not emulate it,
+// and where it does, it shows the fields that it puts into these words.
 uint64_t detect_cpu_features() {
   constexpr unsigned long kHwcapAsimd = 1ul << 1, kHwcapAsimdDp = 1ul << 20, kHwcap2I8mm = 1ul << 13;
   uint64_t mask = 0;
