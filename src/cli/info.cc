@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // tern info [MODEL]: the machine, the kernels chosen for it and why; of a model its configuration, its bytes
-// by class and everything that is doubtful about the file. Reads the header only: no weight is decoded.
+// by class and everything that is doubtful about the file. Reads the header only, unless --activations asks
+// to run the model.
 #include <cstdio>
 #include <map>
 
+#include "cli/activation_report.h"
 #include "cli/commands.h"
 #include "cli/container_facts.h"
 #include "cli/container_flags.h"
@@ -22,6 +24,7 @@ namespace {
 struct InfoFlags {
   ModelFlags model;
   ContainerFlags container;
+  ActivationFlags activations;
   bool json = false;
 };
 
@@ -77,7 +80,8 @@ Json config_json(const Config& c) {
                {"sub_norms", c.has_sub_norms},
                {"activations", activation_name(c.activation_bits)}};
   if (c.rope_yarn) {
-    json["rope_yarn"] = {{"factor", c.rope_yarn->factor}, {"original_context", c.rope_yarn->original_context}};
+    json["rope_yarn"] = {{"factor", c.rope_yarn->factor},
+                         {"original_context", c.rope_yarn->original_context}};
   }
   if (c.has_qk_norm) json["qk_norm"] = true;
   if (c.has_linear_norms) json["linear_norms"] = true;
@@ -256,6 +260,8 @@ Status report_model(const InfoFlags& flags, Json* json) {
 }
 
 Status run_info(const InfoFlags& flags) {
+  TERN_TRY(flags.activations.check());
+  if (flags.activations.is_wanted && flags.model.path.empty()) return no_model();
   ContextOptions options = flags.model.context;
   options.pin = !flags.model.no_pin;
   TERN_TRY_ASSIGN(const std::unique_ptr<Context> context, Context::create(options));
@@ -264,6 +270,10 @@ Status run_info(const InfoFlags& flags) {
   if (!flags.json) print_machine(*context);
   if (!flags.model.path.empty()) {
     TERN_TRY(report_model(flags, &json["model"]));
+  }
+  if (flags.activations.is_wanted) {
+    TERN_TRY(report_activations(*context, flags.model.path, flags.container, flags.activations, flags.json,
+                                &json["activations"]));
   }
   if (flags.json) print_json(json);
   return {};
@@ -277,6 +287,7 @@ void add_info_command(CLI::App& app, int* exit_code) {
       app.add_subcommand("info", "the machine and its kernels; a model's configuration, bytes and doubts");
   command->add_option("MODEL,-m,--model", flags->model.path, "model file (GGUF)");
   flags->container.add_to(*command);
+  flags->activations.add_to(*command);
   flags->model.add_machine_to(*command);
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {
