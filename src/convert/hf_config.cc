@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "convert/hf_config.h"
 
-#include <simdjson.h>
-
 #include <array>
 #include <cmath>
 
@@ -263,11 +261,22 @@ Status add_rope_keys(const HfConfig& config, const std::string& prefix, MetaList
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, std::string_view what) {
-  // simdjson checks UTF-8 and depth; what it accepts, the other parser can take without deep recursion.
-  simdjson::dom::parser checker;
-  simdjson::dom::element root;
-  if (const auto error = checker.parse(text.data(), text.size(), true).get(root); error) {
-    return make_error(ErrorCode::kCorrupt, "{}: not JSON: {}", what, simdjson::error_message(error));
+  // Depth first: writing and destroying what was parsed may recurse. (simdjson would check it, but refuses
+  // the integers beyond 64 bits that real tokenizer_config.json files hold.)
+  constexpr int kMaxDepth = 256;
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '{' || c == '[') && ++depth > kMaxDepth) {
+      return make_error(ErrorCode::kCorrupt, "{}: not JSON of at most {} levels", what, kMaxDepth);
+    } else if (!in_string && (c == '}' || c == ']')) {
+      --depth;
+    }
   }
   Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded()) return make_error(ErrorCode::kCorrupt, "{}: not JSON", what);

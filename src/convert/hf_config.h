@@ -18,7 +18,7 @@ namespace tern {
 
 using Json = nlohmann::ordered_json;
 
-/// Parses a JSON document of strangers: UTF-8, at most 1,024 levels deep. Errors: kCorrupt with `what` and
+/// Parses a JSON document of strangers: UTF-8, at most 256 levels deep. Errors: kCorrupt with `what` and
 /// the reason.
 Result<Json> parse_json(std::string_view text, std::string_view what);
 

@@ -81,8 +81,11 @@ Result<std::optional<TokenizerSpec>> read_spec(const TextFiles& files, const Imp
   } else if (is_tiktoken) {
     TERN_TRY_ASSIGN(spec, tiktoken_spec(files, options));
   }
-  if (spec && !files.tokenizer_config.empty())
-    TERN_TRY(apply_tokenizer_config(*spec, files.tokenizer_config));
+  if (spec && !files.tokenizer_config.empty()) {
+    // Written again, so that model_max_length, often an integer of 100 bits, is a number every reader takes.
+    TERN_TRY_ASSIGN(const Json json, parse_json(files.tokenizer_config, "tokenizer_config.json"));
+    TERN_TRY(apply_tokenizer_config(*spec, json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  }
   return spec;
 }
 

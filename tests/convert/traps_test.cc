@@ -147,6 +147,13 @@ TEST_F(Trap, Paths) {
   EXPECT_THAT(convert(folder_.file("x.gguf"), folder_.file("x.gguf"), force), HasSubstr("inside the source"));
 }
 
+TEST_F(Trap, PicklesAreRefused) {
+  const std::string path = folder_.file("pickle");
+  directory("tiny").write(path);
+  fs::rename(path + "/model.safetensors", path + "/pytorch_model.bin");
+  EXPECT_THAT(convert(path, folder_.file("x.gguf")), HasSubstr("pickles"));
+}
+
 TEST_F(Trap, CutShard) {
   HfDirectory d = directory("tiny");
   d.shards = 2;
