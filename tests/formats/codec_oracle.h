@@ -154,18 +154,22 @@ inline Place tl2_place(const TlTile& t, uint64_t rows, uint64_t cols, uint64_t m
           static_cast<unsigned>(bit % 8)};
 }
 
+inline Place i2s_place(I2sOrder order, uint64_t cols, uint64_t r, uint64_t c) {
+  const auto shift = [](uint64_t group) { return static_cast<unsigned>(6 - 2 * group); };
+  const uint64_t flat = r * cols + c;
+  if (order == I2sOrder::kX86_128)
+    return {flat / 128 * 32 + flat % 32, Place::kTwoBits, shift(flat % 128 / 32), 0};
+  if (order == I2sOrder::kArm_64)
+    return {flat / 64 * 16 + flat % 16, Place::kTwoBits, shift(flat % 64 / 16), 0};
+  return {r / 4 * cols + c, Place::kTwoBits, shift(r % 4), 0};
+}
+
 inline Place oracle_place(const Layout& layout, uint64_t rows, uint64_t cols, uint64_t r, uint64_t c) {
   const auto u = [](uint64_t value) { return static_cast<unsigned>(value); };
   const uint64_t flat = r * cols + c;
   switch (layout.dtype) {
     case DType::kI2_S:
-      if (layout.choice.i2s_order == I2sOrder::kX86_128) {
-        return {flat / 128 * 32 + flat % 32, Place::kTwoBits, u(6 - 2 * (flat % 128 / 32)), 0};
-      }
-      if (layout.choice.i2s_order == I2sOrder::kArm_64) {
-        return {flat / 64 * 16 + flat % 16, Place::kTwoBits, u(6 - 2 * (flat % 64 / 16)), 0};
-      }
-      return {r / 4 * cols + c, Place::kTwoBits, u(6 - 2 * (r % 4)), 0};
+      return i2s_place(layout.choice.i2s_order, cols, r, c);
     case DType::kTL1:
       return tl1_place(layout.choice.tl_tile, cols, r, c);
     case DType::kTL2:

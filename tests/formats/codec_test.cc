@@ -83,6 +83,7 @@ class Codec : public testing::TestWithParam<Layout> {
     if (layout().dtype == DType::kHfU8) return Tensor(layout(), 7, 3);
     return Tensor(layout(), layout().row_multiple, layout().col_multiple == 1 ? 3 : layout().col_multiple);
   }
+  std::vector<std::pair<uint64_t, int>> legal_values(const Tensor& tensor) const;
   void check_every_value(Tensor& tensor, uint64_t at, const std::vector<uint64_t>& weights,
                          const std::vector<float>& scales) const;
   /// `factor` rows of the layout's smallest tensor, or more where a test wants at least `count`.
@@ -196,8 +197,36 @@ TEST_P(Codec, EveryByteValueAtEveryPlace) {
   for (const auto& [at, weights] : weights_of_byte) check_every_value(tensor, at, weights, scales);
 }
 
-// How many values of a byte are legal: 3^4 or 4^4 for fields of two bits, 3^5 and 3^4 for digits, all for
-// bits.
+/// Bytes of the smallest tensor and how many of their values are legal: 3^4 or 4^4 for fields of two bits,
+/// 3^5 and 3^4 for digits, all for bits, 14 magnitudes twice in TL2 where no sign is set.
+std::vector<std::pair<uint64_t, int>> Codec::legal_values(const Tensor& tensor) const {
+  switch (layout().dtype) {
+    case DType::kTQ1_0:
+      return {{0, 243}, {47, 243}, {48, 81}, {51, 81}};
+    case DType::kPTQ1_0:
+      return {{0, 243}, {23, 243}, {24, 81}, {25, 81}};
+    case DType::kIQ1_BN:
+      return {{2, 243}, {13, 243}, {14, 81}};
+    case DType::kQ1_0:
+    case DType::kQ2_0_G64:
+    case DType::kQ2_0_G128:
+    case DType::kMlx1:
+    case DType::kMlx2:
+      return {{2, 256}};
+    case DType::kTL2: {
+      const uint64_t tile_cols = layout().choice.tl_tile.cols;
+      return {{0, 14 * 14},
+              {tensor.rows * (tensor.cols / tile_cols * tile_cols) / 6, 256}};  // the first of the signs
+    }
+    case DType::kIQ2_BN_R4:
+      return {{16, 81}};
+    case DType::kIQ2_BN:
+      return {{4, 81}};
+    default:
+      return {{0, 81}};
+  }
+}
+
 TEST_P(Codec, CountOfLegalByteValues) {
   Tensor tensor = smallest();
   if (layout().dtype == DType::kHfU8) tensor = Tensor(layout(), 8, 3);
@@ -222,47 +251,7 @@ TEST_P(Codec, CountOfLegalByteValues) {
     EXPECT_EQ(static_cast<size_t>(count), tuples.size()) << "two bytes mean the same weights";
     return count;
   };
-  switch (layout().dtype) {
-    case DType::kTQ1_0:
-      EXPECT_EQ(count_legal(0), 243);
-      EXPECT_EQ(count_legal(47), 243);
-      EXPECT_EQ(count_legal(48), 81);
-      EXPECT_EQ(count_legal(51), 81);
-      break;
-    case DType::kIQ1_BN:
-      EXPECT_EQ(count_legal(2), 243);
-      EXPECT_EQ(count_legal(13), 243);
-      EXPECT_EQ(count_legal(14), 81);
-      break;
-    case DType::kPTQ1_0:
-      EXPECT_EQ(count_legal(0), 243);
-      EXPECT_EQ(count_legal(23), 243);
-      EXPECT_EQ(count_legal(24), 81);
-      EXPECT_EQ(count_legal(25), 81);
-      break;
-    case DType::kQ1_0:
-    case DType::kQ2_0_G64:
-    case DType::kQ2_0_G128:
-    case DType::kMlx1:
-    case DType::kMlx2:
-      EXPECT_EQ(count_legal(2), 256);
-      break;
-    case DType::kTL2:
-      EXPECT_EQ(count_legal(0), 14 * 14);
-      EXPECT_EQ(count_legal(tensor.rows * (layout().col_multiple / layout().choice.tl_tile.cols) *
-                            layout().choice.tl_tile.cols / 6),
-                256);  // a byte of signs
-      break;
-    case DType::kIQ2_BN_R4:
-      EXPECT_EQ(count_legal(16), 81);
-      break;
-    case DType::kIQ2_BN:
-      EXPECT_EQ(count_legal(4), 81);
-      break;
-    default:
-      EXPECT_EQ(count_legal(0), 81);
-      break;
-  }
+  for (const auto& [at, count] : legal_values(tensor)) EXPECT_EQ(count_legal(at), count) << "byte " << at;
 }
 
 TEST_P(Codec, RoundTripsAndRowRanges) {
