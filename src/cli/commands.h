@@ -19,6 +19,7 @@ void add_pull_command(CLI::App& app, int* exit_code);        // pull.cc
 void add_list_command(CLI::App& app, int* exit_code);        // list.cc
 void add_show_command(CLI::App& app, int* exit_code);        // show.cc
 void add_rm_command(CLI::App& app, int* exit_code);          // rm.cc
+void add_completion_command(CLI::App& app, int* exit_code);  // completion.cc
 void add_convert_command(CLI::App& app, int* exit_code);     // convert.cc
 void add_verify_command(CLI::App& app, int* exit_code);      // verify.cc
 void add_train_command(CLI::App& app, int* exit_code);       // train.cc

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   tern::cli::add_list_command(app, &exit_code);
   tern::cli::add_show_command(app, &exit_code);
   tern::cli::add_rm_command(app, &exit_code);
+  tern::cli::add_completion_command(app, &exit_code);
   tern::cli::add_convert_command(app, &exit_code);
   tern::cli::add_verify_command(app, &exit_code);
   tern::cli::add_train_command(app, &exit_code);

@@ -52,7 +52,9 @@ class StoreTest : public ::testing::Test {
   }
   std::vector<std::string> names() {
     std::vector<std::string> list, doubts;
-    for (const Manifest& m : *store_.list(&doubts)) list.push_back(m.name);
+    const auto models = store_.list(&doubts);
+    EXPECT_TRUE(models.ok());
+    for (const Manifest& m : *models) list.push_back(m.name);
     EXPECT_TRUE(doubts.empty());
     return list;
   }
