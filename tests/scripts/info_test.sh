@@ -111,8 +111,8 @@ else
   ok "TL1 without tiles is refused"
 fi
 for size in "512 256" "128 256" "256 512"; do
-  set -- $size
-  printf '[Kernels_%s]\nm = %s\nk = %s\nbm = 32\nbk = 16\nbmm = 32\n' "$1x$2" "$1" "$2"
+  read -r rows cols <<<"$size"
+  printf '[Kernels_%s]\nm = %s\nk = %s\nbm = 32\nbk = 16\nbmm = 32\n' "${rows}x$cols" "$rows" "$cols"
 done >"$work/kernel_config.ini"
 generate() { "$tern" run "$@" "Once" -n 8 --temp 0 --no-perf --raw 2>"$work/err"; }
 if expected=$(generate "$work/i2_s.gguf") && [ -n "$expected" ] &&
