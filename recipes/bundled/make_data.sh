@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Builds the inputs of the bundled model: make_data.sh OUT_DIR. Prose comes from the test data ($TERN_TEST_DATA, else ../shared/data
 # beside the checkout), cleaned and divided into three tiers by words per sentence; chats come from docs/qa. Leaves OUT_DIR/data/ and
-# OUT_DIR/config.json, so that `tern train OUT_DIR/config.json` is the whole run. The same inputs give the same bytes.
+# OUT_DIR/config.json and chat_config.json: `tern train` with the one, then with the other, is the whole run. The same inputs give
+# the same bytes.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 OUT="${1:?usage: make_data.sh OUT_DIR}"
@@ -34,5 +35,5 @@ awk 'BEGIN { RS = "<[|]endoftext[|]>" }
 for file in "$HERE"/prose/*.txt; do cat "$file"; printf '\n<|endoftext|>\n'; done > "$OUT/data/own.txt"
 
 python3 "$HERE/qa_set.py" "$OUT/data" >&2
-cp "$HERE/config.json" "$HERE/draft.json" "$OUT"
+cp "$HERE/config.json" "$HERE/chat_config.json" "$HERE/draft.json" "$OUT"
 wc -c "$OUT"/data/* >&2
