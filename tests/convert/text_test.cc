@@ -74,7 +74,8 @@ std::string small_tokenizer(const std::string& pattern) {
     std::string text(1, static_cast<char>(code));
     if (code == 0) {
       uint32_t c = byte < 33 ? 0x100 + byte : byte <= 160 ? 0x121 + byte - 127 : byte == 173 ? 0x143 : byte;
-      text = {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+      text[0] = static_cast<char>(0xC0 | c >> 6);
+      text += static_cast<char>(0x80 | (c & 0x3F));
     }
     vocab[text] = byte;
   }

@@ -90,8 +90,8 @@ TEST(Journal, CutAnywhereSaysLess) {
     if (!read) continue;
     const auto extents = read->done.extents();
     EXPECT_LE(extents.size(), 2u);
-    if (!extents.empty()) EXPECT_EQ(extents[0], (Extent{10, 20}));
-    if (extents.size() == 2) EXPECT_EQ(extents[1], (Extent{123, 456}));
+    EXPECT_TRUE(extents.empty() || extents[0] == (Extent{10, 20}));
+    EXPECT_TRUE(extents.size() < 2 || extents[1] == (Extent{123, 456}));
   }
 }
 

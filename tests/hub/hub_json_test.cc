@@ -109,7 +109,7 @@ TEST(ManifestText, DamageIsRefusedOrHarmless) {
     std::string damaged = text;
     damaged[i] = static_cast<char>(damaged[i] ^ 1);
     const auto read = parse_manifest(damaged);
-    if (read.ok()) EXPECT_EQ(read->files.size(), 2u) << i;
+    EXPECT_TRUE(!read.ok() || read->files.size() == 2) << i;
   }
 }
 
