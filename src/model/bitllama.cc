@@ -17,6 +17,7 @@ Result<Config> read_bitllama_config(const GgufFile& file, std::string_view archi
   config.rope_adjacent_pairs = true;
   config.has_block_norms = false;
   TERN_TRY_ASSIGN(config, read_common_keys(file, std::move(config)));
+  TERN_TRY(read_activation(file, config, [](DType) { return ActivationBits::kInt8; }));
   TERN_TRY_ASSIGN(config.gate, read_gate(file, config, GateKind::kSilu));
   const std::string key = arch_key(config, "linear_norm_epsilon");
   TERN_TRY_ASSIGN(const auto eps, file.get_float(key));

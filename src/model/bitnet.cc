@@ -16,6 +16,7 @@ Result<Config> read_bitnet_config(const GgufFile& file, std::string_view archite
   config.has_sub_norms = true;
   const bool is_2b = architecture != "bitnet";
   TERN_TRY_ASSIGN(config, read_common_keys(file, std::move(config)));
+  TERN_TRY(read_activation(file, config, [](DType) { return ActivationBits::kInt8; }));
   TERN_TRY_ASSIGN(config.gate, read_gate(file, config, is_2b ? GateKind::kRelu2 : GateKind::kSilu));
   if (file.find(arch_key(config, "hidden_activation")) == nullptr) {
     config.doubts.push_back(fmt::format("key '{}' is missing: {} assumed, as the {} models were trained",

@@ -47,6 +47,22 @@ bool all_same_bits(const float* values, int64_t count) {
   return std::all_of(values, values + count, [&](float v) { return same_bits(v, values[0]); });
 }
 
+/// The largest number of neighbouring groups that have one scale, throughout: groups [0, n), [n, 2n), ... of
+/// each row. A model in a container of smaller groups is then summed in the same order as in one of its own
+/// groups: same bits.
+int64_t equal_neighbours(const float* scales, int64_t rows, int64_t groups) {
+  for (int64_t n = groups; n > 1; --n) {
+    bool equal = true;
+    for (int64_t row = 0; row < rows && equal; ++row) {
+      for (int64_t g = 0; g < groups && equal; g += n) {
+        equal = all_same_bits(scales + row * groups + g, std::min(n, groups - g));
+      }
+    }
+    if (equal) return n;
+  }
+  return 1;
+}
+
 }  // namespace
 
 static_assert(std::endian::native == std::endian::little, "pack_row reads columns as little-endian words");
@@ -82,14 +98,11 @@ Status PackedT2::pack_rows(const TernarySource& source, int64_t row_begin, int64
 }
 
 Status PackedT2::lay_out_scales(const float* scales) {
-  const int64_t groups = source_groups_;
-  scale_kind_ = groups > 1 ? WeightScale::kGroup : WeightScale::kRow;
-  bool rows_uniform = true;
-  for (int64_t row = 0; row < rows_ && rows_uniform; ++row)
-    rows_uniform = all_same_bits(scales + row * groups, groups);
-  if (rows_uniform) {
-    scale_kind_ = all_same_bits(scales, rows_ * groups) ? WeightScale::kTensor : WeightScale::kRow;
-  }
+  merged_ = equal_neighbours(scales, rows_, source_groups_);
+  const int64_t groups = (source_groups_ + merged_ - 1) / merged_;
+  scale_kind_ = groups > 1                                      ? WeightScale::kGroup
+                : all_same_bits(scales, rows_ * source_groups_) ? WeightScale::kTensor
+                                                                : WeightScale::kRow;
 
   const int64_t stored = scale_kind_ == WeightScale::kTensor ? 1
                          : scale_kind_ == WeightScale::kRow  ? panels() * kPanelRows
@@ -100,12 +113,12 @@ Status PackedT2::lay_out_scales(const float* scales) {
   if (scale_kind_ == WeightScale::kTensor) {
     out[0] = scales[0];
   } else if (scale_kind_ == WeightScale::kRow) {
-    for (int64_t row = 0; row < rows_; ++row) out[row] = scales[row * groups];
+    for (int64_t row = 0; row < rows_; ++row) out[row] = scales[row * source_groups_];
   } else {
     for (int64_t row = 0; row < rows_; ++row) {
       float* panel = out + row / kPanelRows * groups * kPanelRows;
       for (int64_t g = 0; g < groups; ++g)
-        panel[g * kPanelRows + row % kPanelRows] = scales[row * groups + g];
+        panel[g * kPanelRows + row % kPanelRows] = scales[row * source_groups_ + g * merged_];
     }
   }
   return {};
@@ -161,7 +174,7 @@ Result<std::unique_ptr<PackedT2>> PackedT2::pack(const TernarySource& source, Th
   return packed;
 }
 
-float PackedT2::scale_at(int64_t row, int64_t group) const {
+float PackedT2::scale_at(int64_t row, int64_t source_group) const {
   const auto* scales = scales_.as<float>();
   switch (scale_kind_) {
     case WeightScale::kTensor:
@@ -171,7 +184,8 @@ float PackedT2::scale_at(int64_t row, int64_t group) const {
     case WeightScale::kGroup:
       break;
   }
-  return scales[(row / kPanelRows * source_groups_ + group) * kPanelRows + row % kPanelRows];
+  const int64_t groups = (source_groups_ + merged_ - 1) / merged_;
+  return scales[(row / kPanelRows * groups + source_group / merged_) * kPanelRows + row % kPanelRows];
 }
 
 void PackedT2::unpack(int64_t row_begin, int64_t row_count, int8_t* trits, float* scales) const {
@@ -193,7 +207,7 @@ TernaryArgs PackedT2::args() const {
   args.k_padded = k_padded_;
   args.rows = rows_;
   args.scale_kind = scale_kind_;
-  args.group_cols = group_cols_;
+  args.group_cols = group_cols_ * merged_;
   args.w_scale = scales_.as<float>();
   return args;
 }
@@ -207,7 +221,7 @@ std::string PackedT2::describe() const {
     case WeightScale::kGroup:
       break;
   }
-  return fmt::format("t2, a scale per {} columns", group_cols_);
+  return fmt::format("t2, a scale per {} columns", group_cols_ * merged_);
 }
 
 }  // namespace tern

@@ -39,13 +39,14 @@ class PackedT2 final : public PackedWeight {
   Status pack_rows(const TernarySource& source, int64_t row_begin, int64_t row_end, int8_t* trits,
                    float* scales);
   Status lay_out_scales(const float* scales);
-  float scale_at(int64_t row, int64_t group) const;
+  float scale_at(int64_t row, int64_t source_group) const;
   size_t weight_bytes() const { return static_cast<size_t>(panels() * kPanelRows * k_padded_ / 4); }
   uint8_t* weights() const { return reinterpret_cast<uint8_t*>(weights_.get()); }
 
   int64_t rows_ = 0, cols_ = 0, k_padded_ = 0;
   int64_t source_groups_ = 1;  // scales per row of the source
-  int64_t group_cols_ = 0;     // kGroup only
+  int64_t group_cols_ = 0;     // of the source, kGroup only
+  int64_t merged_ = 1;         // groups of the source that make one group here
   WeightScale scale_kind_ = WeightScale::kTensor;
   std::shared_ptr<std::byte> weights_;  // T2, [panels][k_padded/16][64]
   Buffer scales_;                       // f32, as WeightScale says
