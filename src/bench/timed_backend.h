@@ -6,7 +6,7 @@
 #include <chrono>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/forwarding_backend.h"
 
 namespace tern {
 
@@ -37,21 +37,17 @@ struct OpEvent {
   std::string_view name = {};       // "attn_q", "ffn_down", ..., filled by label_events()
 };
 
-class TimedBackend final : public Backend {
+class TimedBackend final : public ForwardingBackend {
  public:
   /// `inner` is borrowed.
-  explicit TimedBackend(Backend& inner) : inner_(inner), start_(std::chrono::steady_clock::now()) {}
+  explicit TimedBackend(Backend& inner)
+      : ForwardingBackend(inner), start_(std::chrono::steady_clock::now()) {}
 
   /// Off at the start: ops are then passed on at the cost of a branch.
   void record(bool on) { is_recording_ = on; }
   /// What was recorded since the last call.
   std::vector<OpEvent> take_events() { return std::exchange(events_, {}); }
 
-  std::string describe() const override { return inner_.describe(); }
-  Result<Buffer> allocate(size_t bytes) override { return inner_.allocate(bytes); }
-  Result<std::unique_ptr<PackedWeight>> pack_ternary(const TernarySource& source) override {
-    return inner_.pack_ternary(source);
-  }
   void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) override;
   void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) override;
   void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
@@ -77,7 +73,6 @@ class TimedBackend final : public Backend {
   template <class Op>
   void timed(OpEvent event, const Op& op);
 
-  Backend& inner_;
   std::chrono::steady_clock::time_point start_;
   std::vector<OpEvent> events_;
   bool is_recording_ = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernels/forwarding_backend.h"
 #include "runtime/runner.h"
 
 namespace tern {
@@ -17,34 +18,13 @@ int64_t zeros_of(const T* values, int64_t count) {
 
 /// What is looked at on its way to the real backend: the inputs of ternary products and gates. Everything
 /// else passes. The layer of a gate is that of the keys stored before it.
-class CountingBackend final : public Backend {
+class CountingBackend final : public ForwardingBackend {
  public:
   /// `inner` and `report` are borrowed; `linears` says whose count a matrix belongs to.
   CountingBackend(Backend& inner, ActivationReport& report,
                   std::map<const PackedWeight*, LinearZeros*> linears)
-      : inner_(inner), report_(report), linears_(std::move(linears)) {}
+      : ForwardingBackend(inner), report_(report), linears_(std::move(linears)) {}
 
-  std::string describe() const override { return inner_.describe(); }
-  Result<Buffer> allocate(size_t bytes) override { return inner_.allocate(bytes); }
-  Result<std::unique_ptr<PackedWeight>> pack_ternary(const TernarySource& source) override {
-    return inner_.pack_ternary(source);
-  }
-  void embed(const DenseWeight& table, std::span<const int32_t> tokens, float* h) override {
-    inner_.embed(table, tokens, h);
-  }
-  void embed_ternary(const PackedWeight& table, std::span<const int32_t> tokens, float* h) override {
-    inner_.embed_ternary(table, tokens, h);
-  }
-  void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t width,
-                float* y) override {
-    inner_.rms_norm(x, weight, eps, rows, width, y);
-  }
-  void quantize(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override {
-    inner_.quantize(x, rows, width, out, bad);
-  }
-  void quantize16(const float* x, int64_t rows, int64_t width, QuantizedRows* out, uint8_t* bad) override {
-    inner_.quantize16(x, rows, width, out, bad);
-  }
   void ternary_matmul(const QuantizedRows& x, const PackedWeight& weight, int64_t rows, float* y) override {
     count_integers(x, weight, rows);
     inner_.ternary_matmul(x, weight, rows, y);
@@ -54,21 +34,10 @@ class CountingBackend final : public Backend {
     inputs_of(weight) += {zeros_of(x, count), count};
     inner_.ternary_matmul_f32(x, weight, rows, y);
   }
-  void dense_matmul(const float* x, const DenseWeight& weight, int64_t rows, float* y) override {
-    inner_.dense_matmul(x, weight, rows, y);
-  }
-  void rope(float* x, int64_t rows, int64_t heads, int64_t head_dim, int64_t rope_dim, bool adjacent_pairs,
-            const float* cos, const float* sin) override {
-    inner_.rope(x, rows, heads, head_dim, rope_dim, adjacent_pairs, cos, sin);
-  }
   void append_kv(const KvView& kv, int64_t layer, std::span<const RowPlace> places, const float* k,
                  const float* v, uint8_t* bad) override {
     layer_ = layer;
     inner_.append_kv(kv, layer, places, k, v, bad);
-  }
-  void attention(const KvView& kv, int64_t layer, std::span<const RowPlace> places, int64_t num_heads,
-                 const float* q, float* out) override {
-    inner_.attention(kv, layer, places, num_heads, q, out);
   }
   void gate(GateKind kind, const float* g, const float* u, int64_t count, float* out) override {
     LayerZeros& layer = report_.layers[static_cast<size_t>(layer_)];
@@ -79,7 +48,6 @@ class CountingBackend final : public Backend {
     inner_.gate(kind, g, u, count, out);
     layer.product += {zeros_of(out, count), count};
   }
-  void add(float* x, const float* y, int64_t count) override { inner_.add(x, y, count); }
 
  private:
   ZeroCount& inputs_of(const PackedWeight& weight) {
@@ -102,7 +70,6 @@ class CountingBackend final : public Backend {
     inputs_of(weight) += seen;
   }
 
-  Backend& inner_;
   ActivationReport& report_;
   std::map<const PackedWeight*, LinearZeros*> linears_;
   int64_t layer_ = 0;
