@@ -16,6 +16,7 @@
 #include "bench/speed.h"
 #include "cli/bench_report.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "core/atomic_file.h"
@@ -233,6 +234,7 @@ void add_bench_command(CLI::App& app, int* exit_code) {
   add_flags(*command, *flags);
   command->callback([flags, exit_code] {
     Status status = flags->model.settle(nullptr);
+    if (status.ok()) status = find_model(&flags->model.path);
     if (status.ok()) status = run_bench(*flags);
     if (status.ok()) return;
     print_error(status.error());

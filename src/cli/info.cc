@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/container_facts.h"
 #include "cli/container_flags.h"
+#include "cli/model_store.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
@@ -291,7 +292,8 @@ void add_info_command(CLI::App& app, int* exit_code) {
   flags->model.add_machine_to(*command);
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {
-    const Status status = run_info(*flags);
+    Status status = find_model(&flags->model.path);
+    if (status.ok()) status = run_info(*flags);
     if (status.ok()) return;
     print_error(status.error());
     *exit_code = exit_code_of(status.error());

@@ -7,6 +7,7 @@
 #include "bench/speed.h"
 #include "bench/trace.h"
 #include "cli/commands.h"
+#include "cli/model_store.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "cli/terminal.h"
@@ -136,6 +137,7 @@ void add_profile_command(CLI::App& app, int* exit_code) {
   command->add_flag("--json", flags->json, "print one JSON object (docs/json.md)");
   command->callback([flags, exit_code] {
     Status status = flags->model.settle(nullptr);
+    if (status.ok()) status = find_model(&flags->model.path);
     if (status.ok()) status = run_profile(*flags);
     if (status.ok()) return;
     print_error(status.error());
