@@ -41,16 +41,17 @@ nice -n 19 "$binary" "$work/corpus" -artifact_prefix="$work/findings/" -timeout=
 pid=$!
 # libFuzzer's own clock is the wall's, which says little on a busy machine: the CPU time (user and system, fields 14 and
 # 15 of stat) decides, and SIGUSR1 asks for an orderly end.
-ticks=$(getconf CLK_TCK)
+ticks=$(getconf CLK_TCK) used=0
 while read -r -a fields 2>/dev/null <"/proc/$pid/stat" && [[ ${fields[2]} != Z ]]; do
-  ((fields[13] + fields[14] >= seconds * ticks)) && kill -USR1 "$pid" 2>/dev/null
+  used=$(((fields[13] + fields[14]) / ticks))
+  ((used >= seconds)) && kill -USR1 "$pid" 2>/dev/null
   sleep 1
 done
 wait "$pid"
 status=$?
 execs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
 if [[ $status -eq 0 ]]; then
-  echo "fuzz $name: ok, ${execs:-?} inputs in $seconds s of CPU time"
+  echo "fuzz $name: ok, ${execs:-?} inputs in $used s of CPU time"
   rm -rf "$work"
   exit 0
 fi
