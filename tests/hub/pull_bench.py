@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,11 @@ import fake_hub as fh
 
 TERN, WORK, MODEL = sys.argv[1], sys.argv[2], sys.argv[3]
 PART = 65536
+
+
+def default_interrupt():
+    """A test run in the background inherits an ignored SIGINT, and tern would rightly go on ignoring it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Failure(Exception):
@@ -48,7 +54,7 @@ class Bench:
 
     def start(self, *args, **extra):
         return subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, env=environment(**{**self.env, **extra}))
+                                text=True, env=environment(**{**self.env, **extra}), preexec_fn=default_interrupt)
 
     def run(self, *args, **extra):
         process = self.start(*args, **extra)
