@@ -20,6 +20,8 @@ constexpr int64_t kTernaryTokens = 128;
 constexpr int64_t kDenseTokens = 64;
 // Waking the pool costs 0.5-1 us, about what an element-wise op needs for this many values.
 constexpr int64_t kInlineValues = 8192;
+// The same for products: bytes of weights times tokens that one thread reads in about a microsecond.
+constexpr int64_t kInlineProduct = 32 * 1024;
 
 /// True where a value would round to infinity in IEEE half (NaN aside: quantize() has seen to that).
 bool overflows_f16(const float* values, int64_t count) {
@@ -90,21 +92,23 @@ class CpuBackend final : public Backend {
     TERN_CHECK(x.planes == 1 || x.k_padded <= kMaxColumns16, "a matrix too wide for activations of 16 bits");
     const int64_t blocks = x.k_padded / kColumnPad, width = packed.rows(), tile = kTernaryTokens / x.planes;
     const TernaryFn function = x.planes == 1 ? kernels_.ternary : kernels_.ternary16;
-    split(packed.panels(), 1, [&](size_t, int64_t begin, int64_t end) {
-      TernaryArgs args = packed.args();
-      args.panel_begin = begin;
-      args.panel_end = end;
-      args.y_stride = width;
-      for (int64_t m = 0; m < rows; m += tile) {
-        args.tokens = std::min(tile, rows - m);
-        args.q = x.q + m * x.planes * x.k_padded;
-        args.block_sums = x.block_sums + m * x.planes * blocks;
-        args.sums = x.sums + m * x.planes;
-        args.act_scale = x.act_scale + m;
-        args.y = y + m * width;
-        function(args);
-      }
-    });
+    const int64_t panel_bytes = kPanelRows * packed.k_padded() / 4;
+    split(packed.panels(), kInlineProduct / (panel_bytes * rows) + 1,
+          [&](size_t, int64_t begin, int64_t end) {
+            TernaryArgs args = packed.args();
+            args.panel_begin = begin;
+            args.panel_end = end;
+            args.y_stride = width;
+            for (int64_t m = 0; m < rows; m += tile) {
+              args.tokens = std::min(tile, rows - m);
+              args.q = x.q + m * x.planes * x.k_padded;
+              args.block_sums = x.block_sums + m * x.planes * blocks;
+              args.sums = x.sums + m * x.planes;
+              args.act_scale = x.act_scale + m;
+              args.y = y + m * width;
+              function(args);
+            }
+          });
   }
 
   void ternary_matmul_f32(const float* x, const PackedWeight& weight, int64_t rows, float* y) override {
@@ -130,7 +134,8 @@ class CpuBackend final : public Backend {
 
   void dense_matmul(const float* x, const DenseWeight& weight, int64_t rows, float* y) override {
     const DenseFn function = dense_function(weight.dtype);
-    split(weight.rows, 16, [&](size_t thread, int64_t begin, int64_t end) {
+    const int64_t grain = (kInlineProduct / (weight.row_bytes * rows) / 16 + 1) * 16;
+    split(weight.rows, grain, [&](size_t thread, int64_t begin, int64_t end) {
       DenseArgs args{};
       args.weights = weight.bytes;
       args.row_bytes = weight.row_bytes;
