@@ -102,7 +102,7 @@ Result<std::vector<OpEvent>> SpeedRun::record() {
   backend_.record(false);
   std::vector<OpEvent> events = backend_.take_events();
   TERN_TRY(status);
-  label_events(events);
+  label_events(events, runner_->model().config().num_layers);
   return events;
 }
 

@@ -133,39 +133,29 @@ void TimedBackend::add(float* x, const float* y, int64_t count) {
   timed({.op = OpClass::kAdd, .bytes = f32_bytes(2 * count)}, [&] { inner_.add(x, y, count); });
 }
 
-void label_events(std::vector<OpEvent>& events) {
-  // A block is: q, k, v | append, attention | o, add | gate, up, gate op | down, add. An embedding begins a
-  // step; the layer of its first ops is known when append_kv names it.
+void label_events(std::vector<OpEvent>& events, int64_t num_layers) {
+  // A step is: embed | num_layers blocks of q, k, v, append, attention, o, add, gate, up, gate op, down, add
+  // | the final check, norm and head.
   constexpr std::array<std::string_view, 3> kBefore = {"attn_q", "attn_k", "attn_v"};
   constexpr std::array<std::string_view, 3> kAfter = {"ffn_gate", "ffn_up", "ffn_down"};
-  size_t last_of_layers = 0;
-  for (size_t i = 0; i < events.size(); ++i) {
-    if (events[i].op == OpClass::kAdd) last_of_layers = i;
-  }
   int64_t layer = -1;
   size_t matmul = 0;
   int adds = 0;  // in this block: 0 = attention half, 1 = feed-forward half
   bool attended = false;
-  for (size_t i = 0; i < events.size(); ++i) {
-    OpEvent& event = events[i];
+  for (OpEvent& event : events) {
     event.name = op_class_name(event.op);
     if (event.op == OpClass::kEmbed) {
       layer = 0, matmul = 0, adds = 0, attended = false;
       continue;
     }
-    // Behind the last block of a step stand the final check, norm and head, until the next embedding.
-    bool is_tail = i > last_of_layers;
-    for (size_t next = i; !is_tail && next < events.size(); ++next) {
-      if (events[next].op == OpClass::kAdd) break;
-      if (events[next].op == OpClass::kEmbed) is_tail = true;
-    }
-    if (is_tail) {
+    const bool is_matmul = event.op == OpClass::kTernary || event.op == OpClass::kDense;
+    if (layer == num_layers) {
       event.layer = -1;
-      if (event.op == OpClass::kDense) event.name = "output";
+      if (is_matmul) event.name = "output";
       continue;
     }
     event.layer = layer;
-    if (event.op == OpClass::kTernary || event.op == OpClass::kDense) {
+    if (is_matmul) {
       event.name = !attended ? kBefore[matmul % 3] : adds == 0 ? "attn_output" : kAfter[matmul % 3];
       ++matmul;
     } else if (event.op == OpClass::kAttention) {

@@ -80,6 +80,6 @@ class TimedBackend final : public ForwardingBackend {
 
 /// Tells each event its layer and, for matrix products, its part of the block, from the order in which the
 /// forward pass calls them. The events must begin with a step's first op.
-void label_events(std::vector<OpEvent>& events);
+void label_events(std::vector<OpEvent>& events, int64_t num_layers);
 
 }  // namespace tern

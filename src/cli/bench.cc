@@ -166,12 +166,6 @@ Status measure_loads(const BenchFlags& flags, BenchReport* report) {
   return {};
 }
 
-Status write_plot(const std::string& path, const Chart& chart) {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(render_svg(chart)));
-  return file.commit();
-}
-
 Status run_bench(BenchFlags& flags) {
   TERN_TRY(check_flags(flags));
   Bench bench;
@@ -189,8 +183,10 @@ Status run_bench(BenchFlags& flags) {
   bench.report.peak_resident_bytes =
       peak_resident_bytes();  // before the roofs, whose buffer is not the model's
   if (!flags.no_roof) TERN_TRY(measure_roofs(&bench));
-  if (!flags.plot_threads.empty()) TERN_TRY(write_plot(flags.plot_threads, threads_chart(bench.report)));
-  if (!flags.plot_roofline.empty()) TERN_TRY(write_plot(flags.plot_roofline, roofline_chart(bench.report)));
+  if (!flags.plot_threads.empty())
+    TERN_TRY(write_atomically(flags.plot_threads, render_svg(threads_chart(bench.report))));
+  if (!flags.plot_roofline.empty())
+    TERN_TRY(write_atomically(flags.plot_roofline, render_svg(roofline_chart(bench.report))));
   if (flags.output == "json") {
     print_json(report_json(bench.report));
   } else {

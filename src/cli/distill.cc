@@ -70,12 +70,6 @@ int32_t first_token(const Tokenizer& tokenizer) {
   return tokenizer.add_bos_default() ? tokenizer.bos_id().value_or(-1) : -1;
 }
 
-Status write_file(const std::string& path, std::string_view text) {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(text));
-  return file.commit();
-}
-
 /// Where the parts of a distillation lie in the output folder.
 struct Place {
   std::string teacher_file, tokenizer;
@@ -91,7 +85,7 @@ Result<train::Prepared> prepare_with_teacher(train::TrainConfig& config, const L
     TERN_TRY_ASSIGN(const std::string json, teacher_tokenizer_json(teacher.model->weights().gguf()));
     std::error_code ignored;
     std::filesystem::create_directories(config.output, ignored);
-    TERN_TRY(write_file(place.tokenizer, json));
+    TERN_TRY(write_atomically(place.tokenizer, json));
     config.tokenizer.path = place.tokenizer;
   }
   Progress progress("preparing", true);

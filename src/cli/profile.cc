@@ -24,12 +24,6 @@ struct ProfileFlags {
   bool json = false;
 };
 
-Status write_file(const std::string& path, const std::string& text) {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(text));
-  return file.commit();
-}
-
 Json lines_json(const std::vector<ProfileLine>& lines) {
   Json list = Json::array();
   for (const ProfileLine& line : lines) {
@@ -93,11 +87,11 @@ Status run_profile(ProfileFlags& flags) {
   std::vector<OpEvent> all = prefill;
   all.insert(all.end(), decode.begin(), decode.end());
   if (!flags.trace.empty()) {
-    TERN_TRY(write_file(
+    TERN_TRY(write_atomically(
         flags.trace,
         chrome_trace(all, "tern " + flags.model.path).dump(-1, ' ', false, Json::error_handler_t::replace)));
   }
-  if (!flags.folded.empty()) TERN_TRY(write_file(flags.folded, folded_stacks(all)));
+  if (!flags.folded.empty()) TERN_TRY(write_atomically(flags.folded, folded_stacks(all)));
   const auto prefill_lines = profile_lines(prefill, roof), decode_lines = profile_lines(decode, roof);
   if (flags.json) {
     print_json(

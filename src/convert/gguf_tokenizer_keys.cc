@@ -14,17 +14,6 @@ namespace {
 
 std::string key(std::string_view name) { return "tokenizer.ggml." + std::string(name); }
 
-std::string utf8_of(uint32_t code) {  // below 0x800
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
-std::string in_alphabet(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) out += utf8_of(byte_to_alphabet(static_cast<uint8_t>(c)));
-  return out;
-}
-
 bool is_spelled(const TokenizerSpec& spec, size_t id) {
   return spec.types.empty() || spec.types[id] == TokenType::kNormal || spec.types[id] == TokenType::kUnused;
 }
@@ -65,7 +54,7 @@ std::vector<std::string> merge_lines(const TokenizerSpec& spec, const std::vecto
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     if (!is_spelled(spec, id) || spec.tokens[id].size() < 2) continue;
     const auto [left, right] = last_merge(ranks, spec.tokens[id], id);
-    if (!left.empty()) lines.push_back(in_alphabet(left) + " " + in_alphabet(right));
+    if (!left.empty()) lines.push_back(alphabet_of_bytes(left) + " " + alphabet_of_bytes(right));
   }
   return lines;
 }
@@ -137,7 +126,7 @@ Result<MetaList> tokenizer_keys(const TokenizerSpec& spec) {
   std::vector<int32_t> types;
   for (size_t id = 0; id < texts.size(); ++id) {
     if (spec.model == TokenizerModel::kByteBpe && is_spelled(spec, id))
-      texts[id] = in_alphabet(spec.tokens[id]);
+      texts[id] = alphabet_of_bytes(spec.tokens[id]);
     types.push_back(spec.types.empty() ? 1 : static_cast<int32_t>(spec.types[id]));
     if (texts[id].empty()) texts[id] = fmt::format("[UNUSED{}]", id);  // a hole in the vocabulary
   }

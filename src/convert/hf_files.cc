@@ -166,11 +166,8 @@ Status write_safetensors_files(const std::string& folder, const std::vector<Safe
   }
   if (shards.size() == 1) return {};
   const Json index = {{"metadata", {{"total_size", total}}}, {"weight_map", map}};
-  TERN_TRY_ASSIGN(
-      AtomicFile file,
-      AtomicFile::create((std::filesystem::path(folder) / "model.safetensors.index.json").string()));
-  TERN_TRY(file.write(index.dump(2) + "\n"));
-  return file.commit();
+  return write_atomically((std::filesystem::path(folder) / "model.safetensors.index.json").string(),
+                          index.dump(2) + "\n");
 }
 
 }  // namespace tern

@@ -233,9 +233,7 @@ Status HfTarget::plan_tensor(const CheckpointTensor& tensor) {
 }
 
 Status HfTarget::write_text(const std::string& folder, const char* name, std::string_view text) const {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create((fs::path(folder) / name).string()));
-  TERN_TRY(file.write(text));
-  return file.commit();
+  return write_atomically((fs::path(folder) / name).string(), text);
 }
 
 Status HfTarget::write_folder(const std::string& folder) {

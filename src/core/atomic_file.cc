@@ -79,4 +79,10 @@ Status AtomicFile::commit() {
   return sync_folder(path_);
 }
 
+Status write_atomically(const std::string& path, std::string_view text) {
+  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  TERN_TRY(file.write(text));
+  return file.commit();
+}
+
 }  // namespace tern

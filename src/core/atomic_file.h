@@ -37,4 +37,7 @@ class AtomicFile {
   int fd_;  // -1 once closed or moved from
 };
 
+/// A whole file in one call: create, write, commit. Errors: kIo with the path.
+Status write_atomically(const std::string& path, std::string_view text);
+
 }  // namespace tern

@@ -184,9 +184,7 @@ Status ChatSession::set_messages(std::vector<ChatMessage> messages) {
 Status save_conversation(const std::string& path, const std::vector<ChatMessage>& messages) {
   const std::string text =
       Json{{"messages", to_json(messages)}}.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(text));
-  return file.commit();
+  return write_atomically(path, text);
 }
 
 Result<std::vector<ChatMessage>> load_conversation(const std::string& path) {

@@ -114,9 +114,7 @@ Status BlobDownload::open_files() {
 
 Status BlobDownload::rewrite_journal() {
   const std::string path = path_ + ".journal";
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(journal_text(journal_)));
-  TERN_TRY(file.commit());
+  TERN_TRY(write_atomically(path, journal_text(journal_)));
   if (journal_fd_ >= 0) ::close(journal_fd_);
   journal_fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   return journal_fd_ >= 0 ? Status() : Status(file_error("open", path));

@@ -175,9 +175,7 @@ Result<bool> Store::commit(const Manifest& manifest, const std::atomic<bool>* ca
     if (!has_blob(file.sha256, file.size)) return false;
   }
   TERN_TRY(link_snapshot(manifest));
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(manifest_path(manifest.name)));
-  TERN_TRY(file.write(manifest_text(manifest)));
-  TERN_TRY(file.commit());
+  TERN_TRY(write_atomically(manifest_path(manifest.name), manifest_text(manifest)));
   return true;
 }
 

@@ -29,6 +29,9 @@ constexpr int alphabet_to_byte(uint32_t c) {
   return c == 0x143 ? 0xAD : -1;
 }
 
+/// Any bytes as text in the alphabet.
+std::string alphabet_of_bytes(std::string_view bytes);
+
 /// The bytes of a token's text in the alphabet, or nullopt where a character is not of the alphabet.
 std::optional<std::string> bytes_of_alphabet(std::string_view text);
 

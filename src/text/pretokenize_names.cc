@@ -142,6 +142,12 @@ PreStep step_for_regex(std::string_view pattern) {
   return {.kind = Kind::kRegex, .text = std::string(pattern)};
 }
 
+std::string alphabet_of_bytes(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) append_utf8(text, byte_to_alphabet(static_cast<uint8_t>(c)));
+  return text;
+}
+
 std::optional<std::string> bytes_of_alphabet(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "text/byte_alphabet.h"
 #include "text/pretokenize.h"
 #include "train/tokenizer_writer.h"
 
@@ -200,7 +201,7 @@ Result<BpeVocabulary> BpeTrainer::train(int32_t vocab_size, std::vector<std::str
   for (std::string& text : special) add(text, text);
   for (int byte = 0; byte < 256; ++byte) {
     const std::string bytes(1, static_cast<char>(byte));
-    add(byte_level_text(bytes), bytes);
+    add(alphabet_of_bytes(bytes), bytes);
   }
   if (v.tokens.size() != smallest) {
     return make_error(ErrorCode::kUsage, "special tokens: one stands there twice or is a single byte's text");
@@ -210,7 +211,7 @@ Result<BpeVocabulary> BpeTrainer::train(int32_t vocab_size, std::vector<std::str
     const auto pair = merger.best();
     if (!pair) break;
     std::string bytes = v.tokens[pair->first] + v.tokens[pair->second];
-    std::string text = byte_level_text(bytes);
+    std::string text = alphabet_of_bytes(bytes);
     if (const auto found = ids.find(text); found != ids.end() && found->second < v.special) {
       merger.forbid(*pair);  // text that spells a special token must not become it
       continue;

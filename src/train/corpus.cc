@@ -29,12 +29,6 @@ Result<std::string> read_text(const std::string& path) {
   return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
 }
 
-Status write_text(const std::string& path, std::string_view text) {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(text));
-  return file.commit();
-}
-
 Result<std::vector<SourceText>> read_sources(const DataConfig& data, const PrepareProgress& progress) {
   std::vector<SourceText> sources;
   int64_t before = 0;
@@ -260,7 +254,7 @@ Result<Prepared> prepare(const TrainConfig& config, const PrepareProgress& progr
   }
   TERN_TRY(use_tokenizer(config, tokenizer_text, out));
   if (!out.reused) {
-    TERN_TRY(write_text(out.tokenizer_path, tokenizer_text));
+    TERN_TRY(write_atomically(out.tokenizer_path, tokenizer_text));
     TERN_TRY(encode_all(sources, key, hash64(tokenizer_text), out, progress));
   }
   return out;

@@ -8,6 +8,7 @@
 #include "formats/dense.h"
 #include "formats/gguf_write.h"
 #include "formats/ternary/codec.h"
+#include "text/byte_alphabet.h"
 #include "train/export.h"
 #include "train/tokenizer_writer.h"
 
@@ -87,7 +88,7 @@ Status GgufExport::set_tokenizer() {
   std::vector<int32_t> types;
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     const TokenType type = spec.types.empty() ? TokenType::kNormal : spec.types[id];
-    texts.push_back(type == TokenType::kNormal ? byte_level_text(spec.tokens[id]) : spec.tokens[id]);
+    texts.push_back(type == TokenType::kNormal ? alphabet_of_bytes(spec.tokens[id]) : spec.tokens[id]);
     types.push_back(static_cast<int32_t>(type));
   }
   for (const auto& [left, right] : spec.merges) {

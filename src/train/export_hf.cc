@@ -17,12 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Status write_text(const std::string& path, const std::string& text) {
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(text));
-  return file.commit();
-}
-
 Json stop_ids(const ExportModel& model) {
   Json ids = Json::array();
   for (const int32_t id : {model.end_of_text, model.im_end}) {
@@ -124,11 +118,11 @@ Status export_hf(const ExportModel& model, const ExportOptions& options, const s
     tensors.push_back(o.tensor);
   }
   TERN_TRY(write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}}));
-  TERN_TRY(write_text(folder + "/config.json", model_config(model, options).dump(2) + "\n"));
+  TERN_TRY(write_atomically(folder + "/config.json", model_config(model, options).dump(2) + "\n"));
   const Json generation = {{"eos_token_id", stop_ids(model)}, {"pad_token_id", model.end_of_text}};
-  TERN_TRY(write_text(folder + "/generation_config.json", generation.dump(2) + "\n"));
-  TERN_TRY(write_text(folder + "/tokenizer.json", model.tokenizer_json));
-  return write_text(folder + "/tokenizer_config.json", tokenizer_config(model).dump(2) + "\n");
+  TERN_TRY(write_atomically(folder + "/generation_config.json", generation.dump(2) + "\n"));
+  TERN_TRY(write_atomically(folder + "/tokenizer.json", model.tokenizer_json));
+  return write_atomically(folder + "/tokenizer_config.json", tokenizer_config(model).dump(2) + "\n");
 }
 
 }  // namespace tern::train

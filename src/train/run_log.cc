@@ -32,9 +32,7 @@ Status keep_lines(const std::string& path, const char* heading, int64_t step, co
     visit(static_cast<double>(at), std::strtod(end + 1, nullptr), line);
     kept += line + "\n";
   }
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(kept));
-  return file.commit();
+  return write_atomically(path, kept);
 }
 
 }  // namespace
@@ -99,9 +97,7 @@ Status RunLog::plot() const {
   }
   chart.series.push_back(std::move(training));
   if (!heldout_.empty()) chart.series.push_back({"held out", heldout_, true, true});
-  TERN_TRY_ASSIGN(AtomicFile file, AtomicFile::create(folder_ + "/loss.svg"));
-  TERN_TRY(file.write(render_svg(chart)));
-  return file.commit();
+  return write_atomically(folder_ + "/loss.svg", render_svg(chart));
 }
 
 }  // namespace tern::train

@@ -60,7 +60,7 @@ Result<std::vector<std::string>> texts_of(const TokenizerSpec& spec) {
   std::vector<std::string> texts;
   std::unordered_set<std::string> seen;
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
-    texts.push_back(is_added(spec, id) ? spec.tokens[id] : byte_level_text(spec.tokens[id]));
+    texts.push_back(is_added(spec, id) ? spec.tokens[id] : alphabet_of_bytes(spec.tokens[id]));
     if (!is_utf8(texts.back()) || !seen.insert(texts.back()).second) {
       return make_error(ErrorCode::kCorrupt, "tokenizer: token {} ('{}') is not text, or stands there twice",
                         id, printable(texts.back()));
@@ -70,12 +70,6 @@ Result<std::vector<std::string>> texts_of(const TokenizerSpec& spec) {
 }
 
 }  // namespace
-
-std::string byte_level_text(std::string_view bytes) {
-  std::string text;
-  for (const char c : bytes) append_utf8(text, byte_to_alphabet(static_cast<uint8_t>(c)));
-  return text;
-}
 
 Result<std::string> write_tokenizer_json(const TokenizerSpec& spec, std::string_view pre) {
   if (spec.model != TokenizerModel::kByteBpe || spec.merge_rule != MergeRule::kListed ||

@@ -16,8 +16,4 @@ namespace tern::train {
 /// pre-tokenizer other than gpt-2 and llama-bpe; kCorrupt where two tokens have the same text.
 Result<std::string> write_tokenizer_json(const TokenizerSpec& spec, std::string_view pre);
 
-/// The text of a token of bytes in the alphabet of tokenizer.json and GGUF (each byte one printable
-/// character).
-std::string byte_level_text(std::string_view bytes);
-
 }  // namespace tern::train
