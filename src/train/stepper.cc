@@ -38,6 +38,10 @@ Result<Stepper> Stepper::create(TrainModel& model, torch::ScalarType type, size_
   Stepper stepper;
   stepper.model_ = &model;
   stepper.type_ = type;
+  // Products in f32 are the BLAS library's, and not every one may be entered by two threads at once:
+  // OpenBLAS's serial build (Debian's libopenblas0-serial) then gives wrong numbers now and then. Those in
+  // bf16 are oneDNN's, which may.
+  if (type == torch::kFloat) threads = 1;
   TERN_TRY_ASSIGN(stepper.pool_, ThreadPool::create(threads, detect_topology(), false));
   stepper.weights_.tensors.resize(model.parameters().size());
   stepper.weights_.factors.resize(model.parameters().size());

@@ -32,8 +32,8 @@ class TrainerTest : public testing::Test {
         R"({"name": "t", "model": {"hidden_size": 128, "intermediate_size": 256, "layers": 2, "heads": 4, "kv_heads": 2,
       "context": 32}, "tokenizer": {"vocab_size": 300}, "data": {"sources": [{"path": "text.txt", "separator": "\n\n\n"}], "heldout": 0.1},
       "optimizer": {"steps": 6, "batch_tokens": 256, "warmup_steps": 2, "micro_batch_tokens": 64}, "checkpoint_every": 2,
-      "eval_every": 3, "eval_rows": 4, "dtype": "f32")" +
-        more + R"(, "output": ")" + output + "\"}";
+      "eval_every": 3, "eval_rows": 4, "dtype": ")" +
+        dtype_ + "\"" + more + R"(, "output": ")" + output + "\"}";
     const auto parsed = parse_train_config(text_, folder_ / "");
     EXPECT_TRUE(parsed.ok()) << parsed.error().message;
     return *parsed;
@@ -74,8 +74,17 @@ class TrainerTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
-  std::string text_;
+  std::string text_, dtype_ = "f32";
 };
+
+TEST_F(TrainerTest, TwoThreadsGiveTheBitsOfOne) {
+  dtype_ = "bf16";  // f32 products run on one thread
+  TrainConfig one = config("one"), two = config("two");
+  one.threads = 1, two.threads = 2;
+  run(one);
+  run(two);
+  EXPECT_EQ(tensors_of(checkpoint("one", 6)), tensors_of(checkpoint("two", 6)));
+}
 
 TEST_F(TrainerTest, ResumingEqualsNotStopping) {
   run(config("whole"));
